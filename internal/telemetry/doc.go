@@ -1,0 +1,55 @@
+// Package telemetry says what the proxy did: Prometheus metrics and one access log
+// line a request. It is the only package that knows Prometheus. It changes no
+// request, wraps no body, starts no goroutine and keeps no state outside the
+// Telemetry that New returns.
+//
+// The outermost layer of a stack observes each exchange; further down, Active
+// counts those that are in progress with a service:
+//
+//	t := telemetry.New(telemetry.Options{Version: "1.2.0"})
+//	stack := mesh.Stack(origin,
+//		t.Requests(telemetry.RequestConfig{Direction: "ingress", Log: access}),
+//		route, policies, t.Active("orders"))
+//	mux.Handle("/metrics", t.Handler())
+//
+// Other packages report their events through callbacks of their own, which the
+// wiring points at methods such as [Telemetry.Retry] and [Telemetry.Ejection].
+//
+// # Labels
+//
+// No label takes its value from what a client sends. Routes and services are the
+// configuration's; a method that RFC 9110 and RFC 5789 do not know is `_OTHER`;
+// a status that HTTP does not know is `other`. Every family has a bound on its
+// series besides; past it, new ones are counted together under `_OTHER`.
+//
+// # Access log
+//
+// One record per request with the message "request", at level info, or warn where
+// the proxy itself answered with a fault of status 500 or above. Its keys, in this
+// order:
+//
+//	direction      ingress, inbound or outbound
+//	request_id     X-Request-ID as it was forwarded
+//	client         address of the client behind the proxies that are trusted
+//	peer           address and port at the other end of the socket
+//	source         identity of the peer's certificate
+//	method         as received
+//	host           as received
+//	path           as received, escaped; the query only where RequestConfig.Query says so
+//	proto          HTTP/1.1, HTTP/2.0
+//	route          the rule that matched, or none
+//	service        where it went, or none
+//	status         what the client was sent; 499 when it had gone, 0 when nothing was
+//	code           the fault's code, empty when all went well
+//	error          the fault's cause
+//	endpoint       address of the last attempt
+//	attempt_count  how many attempts there were
+//	attempts       [{endpoint, ms, status, error}], only with a fault or more than one
+//	bytes_in       bytes of body from the client
+//	bytes_out      bytes of body to the client
+//	duration_ms    from the request's head to the last byte of the answer
+//	user_agent     as received
+//
+// Every value is bounded in length; one that was cut ends in "…". Header fields
+// other than User-Agent, and with them tokens and cookies, are never written.
+package telemetry
