@@ -1,0 +1,158 @@
+package bridge
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"outrider/internal/mesh"
+)
+
+// claims is what we tell the service about the client.
+type claims struct {
+	client       netip.Addr // the last address that no trusted proxy vouches for
+	forwardedFor string
+	forwarded    string
+	proto        string
+	host         string
+	port         string
+}
+
+// believe returns what is to be said about the request's client. What a trusted
+// peer says counts.
+func (f *forwarder) believe(req *http.Request, call *mesh.Call) claims {
+	c := claims{client: plainAddr(call.Peer), proto: "http", host: req.Host}
+	if c.host == "" {
+		c.host = reached(req.Context())
+	}
+	if call.Secure {
+		c.proto = "https"
+	}
+	ours := f.element(call.Peer, c.host, c.proto)
+	if call.Trusted {
+		f.hear(&c, req.Header)
+	}
+	if c.port == "" {
+		c.port = portOf(c.host, c.proto)
+	}
+	c.forwardedFor = joined(c.forwardedFor, nodeName(call.Peer))
+	c.forwarded = joined(c.forwarded, ours)
+	return c
+}
+
+// hear takes over what a trusted peer says about the client. Of the X-Forwarded
+// family and Forwarded it believes one: Forwarded only without X-Forwarded-For. The
+// other is written anew from it: a proxy that keeps one of them hands the other
+// through from whoever made it up.
+func (f *forwarder) hear(c *claims, header http.Header) {
+	if len(header["X-Forwarded-For"]) == 0 && len(header["Forwarded"]) > 0 {
+		f.hearReports(c, strings.Join(header["Forwarded"], ", "))
+		return
+	}
+	c.take(first(header["X-Forwarded-Proto"]), first(header["X-Forwarded-Host"]), first(header["X-Forwarded-Port"]))
+	if len(header["X-Forwarded-For"]) > 0 {
+		c.forwardedFor = strings.Join(header["X-Forwarded-For"], ", ")
+		c.forwarded = elements(c.forwardedFor, c.host, c.proto)
+		c.client, _ = f.walk(c.forwardedFor, c.client)
+	}
+}
+
+// hearReports takes over what Forwarded says. What the client was asking for stands
+// in the first report by a proxy that we trust: those before it are the client's own.
+func (f *forwarder) hearReports(c *claims, field string) {
+	reports, ok := parseReports(field)
+	if !ok {
+		return
+	}
+	c.forwardedFor, c.forwarded = chainOf(reports), field
+	client, entries := f.walk(c.forwardedFor, c.client)
+	c.client = client
+	if entries > 0 {
+		outermost := reports[len(reports)-entries]
+		c.take(outermost.proto, outermost.host, "")
+	}
+}
+
+// take takes over where the client's own request went, as far as it makes sense.
+func (c *claims) take(proto, host, port string) {
+	if proto = strings.ToLower(proto); proto == "http" || proto == "https" {
+		c.proto = proto
+	}
+	if validHost(host) {
+		c.host = host
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 {
+		c.port = strconv.FormatUint(n, 10)
+	}
+}
+
+// walk returns the client in a chain of addresses: from the right, past those that
+// we trust. What is no address cannot be vouched for, so whoever reported it
+// stands for it. It says too how many entries it took, the client's with them.
+func (f *forwarder) walk(chain string, last netip.Addr) (client netip.Addr, entries int) {
+	for chain != "" {
+		entries++
+		i := strings.LastIndexByte(chain, ',')
+		addr, ok := nodeAddr(strings.Trim(chain[i+1:], " \t"))
+		if !ok {
+			return last, entries
+		}
+		last = addr
+		if !f.trusts(addr) {
+			return last, entries
+		}
+		chain = chain[:max(i, 0)]
+	}
+	return last, entries
+}
+
+// nodeAddr returns the address in an entry, with or without a port.
+func nodeAddr(entry string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(entry, "["), "]")); err == nil {
+		return addr.Unmap().WithZone(""), true
+	}
+	if ap, err := netip.ParseAddrPort(entry); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	return netip.Addr{}, false
+}
+
+// nodeName returns the peer's address as X-Forwarded-For has it.
+func nodeName(peer netip.AddrPort) string {
+	if !peer.IsValid() {
+		return "unknown" // RFC 7239, section 6.2
+	}
+	return plainAddr(peer).String()
+}
+
+// plainAddr returns the peer's address in the one form that we compare.
+func plainAddr(peer netip.AddrPort) netip.Addr { return peer.Addr().Unmap().WithZone("") }
+
+// portOf returns the port that a client of this authority connected to.
+func portOf(host, proto string) string {
+	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+		return port
+	}
+	if proto == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// first returns the first member of a list field: proxies that append put the
+// client's own there.
+func first(values []string) string {
+	for token := range tokens(values) {
+		return token
+	}
+	return ""
+}
+
+func joined(list, last string) string {
+	if list == "" {
+		return last
+	}
+	return list + ", " + last
+}

@@ -1,0 +1,164 @@
+package bridge
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+// exchange is one request and its response.
+type exchange struct {
+	h       *handler
+	w       http.ResponseWriter
+	control *http.ResponseController
+	req     *http.Request
+	call    *mesh.Call
+	interim *interim
+	up      *upload // nil where the request has no body
+
+	cancel  context.CancelCauseFunc
+	unwatch func() bool
+
+	upgrade   string // the protocols that the client offers to switch to
+	malformed string // what is wrong with the request, empty for nothing
+	coded     bool   // it came with a Transfer-Encoding
+
+	resp     *http.Response // the stack's
+	status   int            // what the client was sent; zero before the head
+	received int64          // through a tunnel
+	sent     int64
+	stalls   time.Time // when the write deadline falls, zero for none
+	bounded  bool      // the call's deadline holds for writing: an answer to a Fault may come after it
+	aborted  bool      // the client has not had a whole message
+	lingers  bool      // the body was not read to its end: wait for the rest a while
+	hijacked bool
+}
+
+// accept prepares a request for the stack.
+func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{
+		h: h, w: w, control: http.NewResponseController(w),
+		upgrade: Upgrade(r), malformed: malformed(r), coded: len(r.TransferEncoding) > 0,
+	}
+	x.call, x.cancel, x.unwatch = watch(r.Context())
+	x.call.Start = time.Now()
+	x.call.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
+	x.call.Secure = r.TLS != nil
+	measure(x.call, r.Header)
+	if r.TLS != nil {
+		x.call.Source = Source(r.TLS.VerifiedChains)
+	}
+	x.interim = &interim{
+		w: w, pseudonym: h.Pseudonym, hops: h.hops,
+		automatic: r.ProtoMajor != 1, expected: r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue"),
+	}
+	if r.ProtoAtLeast(1, 1) {
+		x.call.Interim = x.interim.send
+	}
+
+	x.req = x.call.Bind(r)
+	x.req.RequestURI = ""
+	x.req.GetBody = nil
+	if x.req.Host == "" && !r.ProtoAtLeast(1, 1) {
+		x.req.Host = reached(r.Context()) // HTTP/1.0 need not say; the endpoint's own address is not for it to see
+	}
+	h.hops.Strip(x.req.Header)
+	h.hops.StripTrailer(x.req.Trailer)
+	if x.upgrade != "" {
+		setUpgrade(x.req.Header, x.upgrade)
+	}
+	x.lend(r)
+	return x
+}
+
+// lend gives the stack a body that keeps to the contract.
+func (x *exchange) lend(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		x.req.Body, x.req.ContentLength = http.NoBody, 0
+		return
+	}
+	x.up = &upload{
+		body: r.Body, request: r, trailer: x.req.Trailer, hops: x.h.hops, control: x.control,
+		begin: x.interim.proceed,
+		// Breaking a read off ends net/http's context of the whole connection:
+		// that is us, not the client.
+		interrupt: func() { x.unwatch() },
+	}
+	x.req.Body = x.up
+}
+
+// Source returns who a verified certificate names: its SPIFFE ID or, without one,
+// its subject. It returns "" where nothing was verified.
+func Source(verified [][]*x509.Certificate) mesh.Identity {
+	if len(verified) == 0 || len(verified[0]) == 0 {
+		return ""
+	}
+	leaf := verified[0][0]
+	for _, uri := range leaf.URIs {
+		if uri.Scheme == "spiffe" {
+			return mesh.Identity(uri.String())
+		}
+	}
+	return mesh.Identity(leaf.Subject.String())
+}
+
+// fault returns err as the Fault to answer with or to end with, of kind otherwise
+// where nothing better is known. A client that went away comes before what failed
+// because of it; but a body that came too slowly ends net/http's context as well.
+func (x *exchange) fault(err error, otherwise mesh.Kind) *mesh.Fault {
+	var fault *mesh.Fault
+	var limit *http.MaxBytesError
+	stated := errors.As(err, &fault)
+	switch ended := context.Cause(x.req.Context()); {
+	case stated && fault.Kind == mesh.RequestTimeout:
+		return fault
+	case ended != nil:
+		return gone(ended)
+	case stated:
+		return fault
+	case errors.As(err, &limit):
+		return &mesh.Fault{Kind: mesh.BodyTooLarge, Err: err}
+	case errors.As(context.Cause(x.call.Context()), &fault): // the deadline, or a Cancel
+		return fault
+	}
+	return &mesh.Fault{Kind: otherwise, Err: err}
+}
+
+// finish gives everything back, in the order that the lifetimes need: the upload
+// ends first, because closing the response may wait for its reader.
+func (x *exchange) finish(err error) {
+	x.unwatch()
+	x.interim.end()
+	result := mesh.Result{Status: x.status, Received: x.received, Sent: x.sent, Err: err}
+	if x.up != nil {
+		_ = x.up.Close()
+		result.Received += x.up.received.Load()
+		x.leave()
+	}
+	if x.resp != nil {
+		_ = x.resp.Body.Close()
+	}
+	var fault *mesh.Fault
+	if result.Status == 0 && errors.As(err, &fault) && fault.Kind == mesh.ClientGone {
+		result.Status = mesh.ClientGone.Status()
+	}
+	x.call.End(result)
+	x.cancel(context.Canceled)
+}
+
+// leave bounds how long net/http, which discards a short rest of the body once we
+// return, waits for it: not at all where the client is cut off.
+func (x *exchange) leave() {
+	switch {
+	case x.hijacked || x.up.whole.Load():
+	case x.aborted:
+		_ = x.control.SetReadDeadline(past)
+	case x.lingers:
+		_ = x.control.SetReadDeadline(time.Now().Add(linger))
+	}
+}

@@ -1,0 +1,60 @@
+package bridge
+
+import (
+	"net/http"
+	"strconv"
+
+	"outrider/internal/mesh"
+)
+
+// malformed says what about a request's form is not valid, "" for nothing.
+// HTTP/2 carries in fields of their own what the next hop reads from lines, so
+// net/http lets through there what could not stand in one.
+func malformed(r *http.Request) string {
+	switch {
+	case !isToken(r.Method):
+		return "The method is not valid."
+	case !visible(r.URL.RawQuery):
+		return "The query is not valid."
+	case misframed(r):
+		return "The Content-Length is not valid."
+	}
+	for name := range r.Trailer {
+		if !isToken(name) {
+			return "The Trailer is not valid."
+		}
+	}
+	return ""
+}
+
+// visible reports whether s is free of white space and control characters.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// misframed reports whether an HTTP/2 request names a length that is not its own:
+// net/http takes an invalid one for zero, and the next hop might not.
+func misframed(r *http.Request) bool {
+	values := r.Header["Content-Length"]
+	if r.ProtoMajor != 2 || len(values) == 0 {
+		return false
+	}
+	n, err := strconv.ParseUint(values[0], 10, 63)
+	return len(values) > 1 || err != nil || r.ContentLength != int64(n)
+}
+
+// measure notes the size of the header as it came. Of its lines net/http has taken
+// out Host, Transfer-Encoding and Trailer.
+func measure(call *mesh.Call, header http.Header) {
+	for name, values := range header {
+		call.Fields += len(values)
+		for _, value := range values {
+			call.FieldBytes += len(name) + len(value) + len(": \r\n")
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+// answer writes the response to a Fault. A client that is gone gets none.
+func (x *exchange) answer(fault *mesh.Fault) error {
+	if x.up != nil {
+		_ = x.up.Close() // nobody reads on once the stack has failed
+	}
+	if fault.Kind == mesh.ClientGone {
+		return fault
+	}
+	x.interim.end()
+	x.bounded = false
+	resp := Answer(x.req, fault, AnswerOptions{Pseudonym: x.h.Pseudonym})
+	defer resp.Body.Close()
+	x.settle(true)
+	x.head(resp, resp.ContentLength)
+	if resp.ContentLength > 0 && hasBody(x.req.Method, resp.StatusCode) {
+		if err := x.copy(resp, resp.ContentLength, false); err != nil {
+			return fault // it is why the call failed; that the client left as well is no news
+		}
+	}
+	x.aborted = false
+	return fault
+}
+
+// deliver writes the stack's response, until the call's deadline.
+func (x *exchange) deliver() error {
+	if late(x.call) {
+		return x.answer(&mesh.Fault{Kind: mesh.ResponseTimeout})
+	}
+	x.bounded = true
+	resp := x.resp
+	x.interim.end()
+	wanted := x.wanted()
+	x.h.hops.Strip(resp.Header)
+	x.h.hops.StripTrailer(resp.Trailer)
+	if resp.ProtoMajor > 0 { // zero: a layer made it, nobody forwards it
+		AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, x.h.Pseudonym)
+	}
+	length := resp.ContentLength
+	if len(resp.Trailer) > 0 && x.req.ProtoMajor == 1 {
+		length = -1 // only a chunked body has a trailer section
+	}
+	announced := slices.Sorted(maps.Keys(resp.Trailer))
+	delete(resp.Header, "Trailer")
+	if len(announced) > 0 {
+		resp.Header["Trailer"] = []string{strings.Join(announced, ", ")}
+	}
+	x.settle(false)
+	x.demand(wanted)
+	x.head(resp, length)
+	if hasBody(x.req.Method, resp.StatusCode) {
+		if err := x.body(resp, length); err != nil {
+			return err
+		}
+		x.trail(resp.Trailer, announced)
+	}
+	// The last bytes leave before the call ends, so that its result is true.
+	// HTTP/2 would spend a frame on it, and HTTP/1.1 loses nothing.
+	if x.req.ProtoMajor == 1 && x.sent > 0 && length == x.sent {
+		if err := x.flush(); err != nil {
+			return err
+		}
+	}
+	x.aborted = false
+	return nil
+}
+
+// settle decides what becomes of a body that has not been read to its end, before
+// the head is written. After a Fault nobody reads it, and net/http discards a
+// short rest before it answers. Otherwise the upload may go on beside the
+// response; what is left of it at the end cannot be told from a next request, so
+// the connection says that it will close. So does HTTP/1.0's: net/http hides a
+// Transfer-Encoding there, which makes its framing faulty (RFC 9112, section 6.1).
+// And so does that of any request with one: net/http removes a Content-Length that
+// stood beside it, after which the connection must close (section 6.3), and until an
+// engine of ours tells the two apart it may have.
+func (x *exchange) settle(failed bool) {
+	if !x.req.ProtoAtLeast(1, 1) || x.coded {
+		x.w.Header()["Connection"] = []string{"close"}
+	}
+	if x.req.ProtoMajor != 1 || x.up == nil || x.up.reusable() {
+		return // HTTP/2 has streams for this
+	}
+	if failed && !x.up.broken.Load() {
+		_ = x.control.SetReadDeadline(time.Now().Add(linger))
+		return
+	}
+	x.lingers = true
+	_ = x.control.EnableFullDuplex()
+	x.w.Header()["Connection"] = []string{"close"}
+}
+
+// wanted returns the protocols without which the endpoint refuses to serve, which a
+// 426 has to name (RFC 9110, section 15.5.22), where the client's own has upgrades.
+func (x *exchange) wanted() string {
+	if x.resp.StatusCode != http.StatusUpgradeRequired || x.req.ProtoMajor != 1 || !x.req.ProtoAtLeast(1, 1) {
+		return ""
+	}
+	return strings.Join(x.resp.Header["Upgrade"], ", ")
+}
+
+// demand names them. Closing stays first: net/http looks at the first line alone, and
+// where it has to add one itself ours would go.
+func (x *exchange) demand(protocols string) {
+	if protocols == "" {
+		return
+	}
+	header := x.w.Header()
+	if x.req.Close {
+		header["Connection"] = []string{"close"}
+	}
+	header["Connection"] = append(header["Connection"], "Upgrade")
+	header["Upgrade"] = []string{protocols}
+}
+
+// head writes status and header. A length below zero is unknown.
+func (x *exchange) head(resp *http.Response, length int64) {
+	header := x.w.Header()
+	own := resp.Header.Get("Content-Length")
+	for name, values := range resp.Header {
+		header[name] = values
+	}
+	delete(header, "Content-Length")
+	switch {
+	case x.req.Method == http.MethodHead && own != "":
+		header["Content-Length"] = []string{own}
+	case length > 0 || length == 0 && own != "":
+		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	}
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil // or net/http would guess one
+	}
+	x.status = resp.StatusCode
+	x.bound()
+	x.w.WriteHeader(resp.StatusCode)
+}
+
+// body streams the response's body.
+func (x *exchange) body(resp *http.Response, length int64) error {
+	stream := length < 0 || streams(resp.Header.Get("Content-Type"))
+	if stream && length != 0 { // an empty body ends with its head: gRPC's trailers-only
+		if err := x.flush(); err != nil {
+			return err
+		}
+	}
+	return x.copy(resp, length, stream)
+}
+
+// copy copies the body to the client, flushing after each read where it is a
+// stream, and fails unless it has the promised length.
+func (x *exchange) copy(resp *http.Response, length int64, stream bool) error {
+	buffer := x.h.buffers.Get().(*[bufferSize]byte)
+	defer x.h.buffers.Put(buffer)
+	for {
+		n, rerr := resp.Body.Read(buffer[:])
+		if length >= 0 && x.sent+int64(n) > length {
+			return &mesh.Fault{Kind: mesh.BadResponse, Err: fmt.Errorf("body exceeds its length of %d", length)}
+		}
+		if n > 0 {
+			if err := x.write(buffer[:n], stream); err != nil {
+				return err
+			}
+		}
+		switch {
+		case rerr == io.EOF && length >= 0 && x.sent < length:
+			return x.fault(fmt.Errorf("body of %d bytes ended after %d: %w", length, x.sent, io.ErrUnexpectedEOF), mesh.Reset)
+		case rerr == io.EOF:
+			return nil
+		case rerr != nil:
+			return x.fault(rerr, mesh.Reset)
+		case x.bounded && x.sent != length: // a body in memory does not notice the end of its call
+			if err := x.over(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// write sends p on, and at once where it is part of a stream.
+func (x *exchange) write(p []byte, stream bool) error {
+	x.bound()
+	n, err := x.w.Write(p)
+	x.sent += int64(n)
+	if err != nil {
+		return x.untaken(err)
+	}
+	if stream {
+		return x.flush()
+	}
+	return nil
+}
+
+func (x *exchange) flush() error {
+	if err := x.control.Flush(); err != nil {
+		return x.untaken(err)
+	}
+	return nil
+}
+
+// untaken returns the Fault of a client that has not taken what was written: it is
+// gone or, past the call's deadline, too slow.
+func (x *exchange) untaken(err error) *mesh.Fault {
+	if late(x.call) {
+		return &mesh.Fault{Kind: mesh.ResponseTimeout, ByClient: true, Err: err}
+	}
+	return &mesh.Fault{Kind: mesh.ClientGone, Err: err}
+}
+
+// over returns why the call has ended before its body, nil while it goes on. It is
+// asked after a write: where the deadline has passed, the client took it up.
+func (x *exchange) over() error {
+	if late(x.call) {
+		return x.untaken(context.DeadlineExceeded)
+	}
+	if cause := context.Cause(x.call.Context()); cause != nil {
+		return x.fault(cause, mesh.Internal)
+	}
+	return nil
+}
+
+// bound gives the client time to accept what is written next, until the call's
+// deadline at most. Moving a deadline costs more than a look at the clock, so it
+// moves only when half used up.
+func (x *exchange) bound() {
+	var at time.Time // zero is never
+	if x.bounded {
+		at = x.call.Deadline()
+	}
+	if stall := x.h.StallTimeout; stall > 0 {
+		next, now := x.stalls, time.Now()
+		if next.Sub(now) <= stall {
+			next = now.Add(stall + stall/2)
+		}
+		if at.IsZero() || next.Before(at) {
+			at = next
+		}
+	}
+	if !at.Equal(x.stalls) {
+		x.stalls = at
+		_ = x.control.SetWriteDeadline(at)
+	}
+}
+
+// trail hands on the trailers, announced or not. An announced name is taken from
+// the same map as the head's fields were, so what the head had there goes.
+func (x *exchange) trail(trailer http.Header, announced []string) {
+	if len(trailer) == 0 {
+		return
+	}
+	x.h.hops.StripTrailer(trailer)
+	header := x.w.Header()
+	for _, name := range announced {
+		delete(header, name)
+	}
+	for name, values := range trailer {
+		if _, ok := slices.BinarySearch(announced, name); !ok {
+			name = http.TrailerPrefix + name
+		}
+		if len(values) > 0 {
+			header[name] = values
+		}
+	}
+}
+
+// hasBody reports whether a response to method with status has a body (RFC 9110,
+// section 6.4.1).
+func hasBody(method string, status int) bool {
+	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// streams reports whether bodies of this type come in messages, each of which is
+// wanted at once.
+func streams(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "text/event-stream" || strings.HasPrefix(media, grpcType)
+}
