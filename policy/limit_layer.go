@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"outrider/internal/mesh"
+	"outrider/internal/route"
+)
+
+// Layer refuses the requests of a client whose bucket is empty with a Limited
+// Fault, and says on every answer what is left, by the fields RateLimit-Policy and
+// RateLimit (draft-ietf-httpapi-ratelimit-headers-09). The quota is the bucket and
+// the window the time that it takes to fill. The fields are added to those that
+// are there already, each limiter's as a member of the list.
+func (l *Limiter) Layer() mesh.Layer {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			return l.roundTrip(next, req)
+		})
+	}
+}
+
+func (l *Limiter) roundTrip(next http.RoundTripper, req *http.Request) (*http.Response, error) {
+	v := l.take(l.key.of(req))
+	if !v.allowed {
+		f := &mesh.Fault{Kind: mesh.Limited, RetryAfter: v.reset, Header: make(http.Header, 2)}
+		l.report(f.Header, v)
+		return nil, f
+	}
+	resp, err := next.RoundTrip(req)
+	if err != nil {
+		return nil, amend(err, func(h http.Header) { l.report(h, v) })
+	}
+	l.report(resp.Header, v)
+	return resp, nil
+}
+
+// The fields' names in the spelling that http.Header takes without making a new
+// string.
+const (
+	rateLimitPolicy = "Ratelimit-Policy"
+	rateLimit       = "Ratelimit"
+)
+
+// report adds the limiter's members of the two lists.
+func (l *Limiter) report(h http.Header, v verdict) {
+	var buf [128]byte
+	b := append(buf[:0], l.name...)
+	b = append(b, ";r="...)
+	b = strconv.AppendInt(b, int64(v.remaining), 10)
+	b = append(b, ";t="...)
+	b = strconv.AppendInt(b, int64(v.reset/time.Second), 10)
+	h.Add(rateLimitPolicy, l.policy)
+	h.Add(rateLimit, string(b))
+}
+
+// PathLimit is a Limiter for the paths that a glob matches.
+type PathLimit struct {
+	Path    string // a glob as routes have it
+	Line    int    // where it stands in the configuration file; zero is unknown
+	Limiter *Limiter
+}
+
+// PathLimits applies to each request the Limiter of the most specific glob that
+// matches its path, and none where none does. Paths must have been normalised
+// above. Its errors are those of [route.NewTable].
+func PathLimits(limits []PathLimit) (mesh.Layer, error) {
+	if len(limits) == 0 {
+		return nil, nil
+	}
+	rules := make([]route.Rule[*Limiter], len(limits))
+	for i, p := range limits {
+		rules[i] = route.Rule[*Limiter]{Match: route.Match{Path: p.Path}, Line: p.Line, Value: p.Limiter}
+	}
+	table, err := route.NewTable(rules)
+	if err != nil {
+		return nil, fmt.Errorf("rate limits by path: %w", err)
+	}
+	return func(next http.RoundTripper) http.RoundTripper {
+		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			rule, ok := table.Lookup(req)
+			if !ok {
+				return next.RoundTrip(req)
+			}
+			return rule.Value.roundTrip(next, req)
+		})
+	}, nil
+}
