@@ -1,0 +1,34 @@
+// Package balance spreads the requests for one service over its endpoints. A
+// [Balancer] knows the set, picks an endpoint for each attempt, bounds what is in
+// flight there, and keeps away from endpoints that fail: by health, by ejection
+// and by circuit breaker.
+//
+// It never resolves names, dials, retries or makes a response: endpoints come from
+// outside by [Balancer.Update], connections belong to the [Transport] that
+// [Config.Dial] returns, and whoever is above decides about another attempt. It
+// starts no goroutine; what expires is noticed by the next request.
+//
+//	b, err := balance.New(balance.Config{Service: "orders", Dial: dial})
+//	if err != nil {
+//		return err
+//	}
+//	defer b.Close()
+//	b.Update(endpoints)
+//	stack := mesh.Stack(b.Through(&balance.Breaker{FailureThreshold: 5}), timeout, retry)
+//
+// # A request's way
+//
+// The policy picks among the usable endpoints: the healthy ones that are not
+// ejected or, in panic, all. It passes over those whose breaker is open, those that
+// an earlier attempt of the call has tried, and those without a free place, in that
+// order of importance. The request then takes a place, waits for one where it has
+// to, asks the breaker, and goes out. The response's head or the failure is the
+// verdict on the endpoint, unless the client brought the failure about; the place is
+// given back when the exchange has ended.
+//
+// # What is read without a lock
+//
+// A pick reads one immutable snapshot and the atomics of the few endpoints that it
+// looks at, and allocates nothing. The one lock that endpoints share is taken when
+// the set changes: by an update, an ejection, a return.
+package balance

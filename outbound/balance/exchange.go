@@ -1,0 +1,103 @@
+package balance
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+// exchange is one request at one endpoint, from its place to the last byte.
+type exchange struct {
+	b        *Balancer
+	to       *endpoint
+	report   func(error) // to the breaker
+	start    time.Duration
+	url      url.URL // here rather than in an allocation of its own
+	settled  atomic.Bool
+	released atomic.Bool
+}
+
+// send sends req, and settles what its head or failure says about the endpoint.
+func (x *exchange) send(req *http.Request) (*http.Response, error) {
+	// A URL of its own: net/http may read that of an earlier attempt after giving up.
+	x.url = *req.URL
+	x.url.Scheme, x.url.Host = x.to.info.Scheme, x.to.info.Address
+	if x.url.Scheme == "h2c" {
+		x.url.Scheme = "http" // net/http knows no other; the transport knows
+	}
+	req.URL = &x.url
+	resp, err := x.to.via().RoundTrip(req)
+	switch {
+	case err != nil:
+		x.settle(blame(req.Context(), err))
+		x.release()
+	case resp.StatusCode >= 500:
+		x.settle(failed)
+	default:
+		x.settle(succeeded)
+	}
+	return resp, err
+}
+
+// settle reports the verdict, once.
+func (x *exchange) settle(v verdict) {
+	if x.settled.Swap(true) {
+		return
+	}
+	switch v {
+	case succeeded:
+		x.report(nil)
+	case failed:
+		x.report(errFailed)
+	default:
+		x.report(errIgnored)
+	}
+	now := x.b.now()
+	x.to.cost.observe(now, now-x.start, v)
+	x.b.judge(x.to, now, v)
+}
+
+// release gives the place back, once.
+func (x *exchange) release() {
+	if !x.released.Swap(true) {
+		x.to.release()
+	}
+}
+
+// end is the end of the exchange, come what may: an attempt that was given up, or
+// one whose transport panicked, has no verdict yet.
+func (x *exchange) end(mesh.Result) {
+	x.settle(ignored)
+	x.release()
+}
+
+// blame returns what an error says about the endpoint. It is not blamed for what the
+// client did: going away, losing patience, or sending a body that we refuse or that
+// does not come to its end.
+func blame(ctx context.Context, err error) verdict {
+	var f *mesh.Fault
+	if !errors.As(err, &f) && errors.Is(err, context.Canceled) && !errors.As(context.Cause(ctx), &f) {
+		return ignored
+	}
+	if f == nil {
+		return failed
+	}
+	switch f.Kind {
+	case mesh.RequestTimeout, mesh.BodyTooLarge, mesh.Malformed:
+		return unrelated
+	case mesh.Refused, mesh.ConnectTimeout, mesh.Unreachable, mesh.TLSFailed, mesh.TLSCertificate,
+		mesh.Reset, mesh.ResponseTimeout, mesh.PerTryTimeout, mesh.IdleTimeout,
+		mesh.BadResponse, mesh.ResponseTooLarge, mesh.UnsupportedUpgrade:
+		if f.ByClient {
+			return ignored
+		}
+		return failed
+	default:
+		return ignored
+	}
+}

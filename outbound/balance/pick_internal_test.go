@@ -1,0 +1,120 @@
+package balance
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+var policies = []string{P2C, RoundRobin, Weighted, LeastConnections}
+
+type silent struct{}
+
+var empty = &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}
+
+func (silent) RoundTrip(*http.Request) (*http.Response, error) { return empty, nil }
+func (silent) CloseIdleConnections()                           {}
+
+func numbered(n int) []mesh.Endpoint {
+	set := make([]mesh.Endpoint, n)
+	for i := range set {
+		address := fmt.Sprintf("10.%d.%d.%d:80", i>>16, i>>8&255, i&255)
+		set[i] = mesh.Endpoint{ID: address, Scheme: "http", Address: address, Weight: 1 + i%5}
+	}
+	return set
+}
+
+func picking(t testing.TB, policy string, n int) (*Balancer, query) {
+	b, err := New(Config{Policy: policy, MaxConnections: 10, MaxPending: 10, PanicThreshold: 50,
+		Dial: func(mesh.Endpoint) Transport { return silent{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	set := numbered(n)
+	b.Update(set)
+	v := b.Through(&Breaker{}).(*view)
+	// Half of them have a history, so that costs are computed.
+	for i, m := range b.snapshot.Load().all {
+		if i%2 == 0 {
+			m.cost.observe(0, time.Millisecond, succeeded)
+		}
+	}
+	return b, query{view: v, now: time.Second, tried: []mesh.Attempt{{Endpoint: set[0].Address}}}
+}
+
+func TestPickAllocatesNothing(t *testing.T) {
+	for _, policy := range policies {
+		for _, n := range []int{2, 10, 100} {
+			b, q := picking(t, policy, n)
+			if got := testing.AllocsPerRun(100, func() {
+				if m, _ := b.pick(q); m == nil {
+					t.Fatal("no pick")
+				}
+			}); got != 0 {
+				t.Errorf("%s of %d: %v allocations a pick; want 0", policy, n, got)
+			}
+		}
+	}
+}
+
+// The exchange, its function for the call's end, and the breaker's for its outcome; one
+// more is the test's own Unwind.
+func TestRoundTripAllocatesLittle(t *testing.T) {
+	b, q := picking(t, P2C, 10)
+	call := mesh.NewCall(t.Context())
+	call.Attempts = make([]mesh.Attempt, 1)
+	plain, err := http.NewRequest(http.MethodGet, "http://orders/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := call.Bind(plain)
+	for _, m := range b.snapshot.Load().all {
+		m.via()
+	}
+	if got := testing.AllocsPerRun(100, func() {
+		resp, err := q.view.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		call.Unwind(0, mesh.Result{})
+	}); got > 4 {
+		t.Errorf("%v allocations a request; want at most 4", got)
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, policy := range policies {
+		for _, n := range []int{10, 10_000} {
+			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
+				balancer, q := picking(b, policy, n)
+				b.ReportAllocs()
+				b.ResetTimer()
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if m, _ := balancer.pick(q); m == nil {
+							b.Error("no pick")
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	for _, policy := range []string{P2C, Weighted} {
+		b.Run(policy+"/10000", func(b *testing.B) {
+			balancer, _ := picking(b, policy, 10_000)
+			set := numbered(10_000)
+			b.ReportAllocs()
+			for b.Loop() {
+				balancer.Update(set)
+			}
+		})
+	}
+}
