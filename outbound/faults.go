@@ -1,0 +1,132 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"outrider/internal/mesh"
+)
+
+// streamReset is how net/http's HTTP/2 shows that one stream was ended: its own type
+// is not exported, but fills in any struct of this shape.
+type streamReset struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error makes it fit for errors.As.
+func (streamReset) Error() string { return "stream reset" }
+
+// Error codes of HTTP/2 (RFC 9113, section 7).
+const (
+	codeProtocol = 0x1
+	codeRefused  = 0x7
+)
+
+// fault returns what err, from net/http, means. What ended the call or attempt comes
+// first: what it did to the connection is only its consequence. The client's body
+// comes next, for the same reason.
+func (x *exchange) fault(err error) *mesh.Fault {
+	if cause := context.Cause(x.ctx); cause != nil {
+		return x.late(ended(cause))
+	}
+	if failure := x.upload.failure(); failure != nil {
+		return bodyFault(failure)
+	}
+	var f *mesh.Fault
+	if errors.As(err, &f) {
+		return f // the dialer's
+	}
+	f = &mesh.Fault{Endpoint: x.address, Err: err, Retryable: idempotent(x.method)}
+	f.Kind = x.kind(err)
+	var reset streamReset
+	switch {
+	case f.Kind == mesh.Internal:
+		f.Retryable = false
+	case x.guess && !x.conn.settled():
+		f.Kind, f.Message = mesh.BadResponse, "The endpoint does not speak HTTP/2 (h2c), which gRPC needs."
+		f.ByClient, f.Retryable = true, false // a content type is no reason to leave an endpoint
+	case x.conn == nil, errors.As(err, &reset) && reset.Code == codeRefused:
+		f.Retryable = true // nothing has been done with the request, whatever its method
+	}
+	return f
+}
+
+// kind returns the sort of an error that the endpoint or the way there is to blame
+// for.
+func (x *exchange) kind(err error) mesh.Kind {
+	var (
+		reset streamReset
+		op    *net.OpError
+	)
+	switch {
+	case x.conn == nil && (errors.As(err, &op) || errors.Is(err, io.EOF)):
+		return mesh.Reset // as HTTP/2 said hello
+	case x.conn == nil:
+		return mesh.Internal // net/http would not even try
+	case errors.As(err, &op) && op.Op == "remote error":
+		return mesh.TLSFailed // an alert: with TLS 1.3, a refused client certificate shows only now
+	case errors.As(err, &reset):
+		if reset.Code == codeProtocol {
+			return mesh.BadResponse
+		}
+		return mesh.Reset
+	case x.conn.broken.Load(), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errSpent):
+		return mesh.Reset
+	case x.conn.shared && x.conn.settled() && !x.headed:
+		return mesh.Reset // the connection's end, before a head: what is wrong with an answer resets its stream
+	case !x.conn.shared && x.conn.received.Load() >= maxHead && !x.headed:
+		return mesh.ResponseTooLarge
+	}
+	return mesh.BadResponse
+}
+
+// late returns the Fault for an exchange that f has ended. Where time ran out on a
+// client that still owed a part of its body, it is the client's timeout (RFC 9110,
+// section 15.5.9): the endpoint, which took all that came, could not answer yet. Not
+// so in gRPC, whose streams may talk both ways at once: an open one owes nothing.
+func (x *exchange) late(f *mesh.Fault) *mesh.Fault {
+	timeout := f.Kind == mesh.ResponseTimeout || f.Kind == mesh.PerTryTimeout
+	if !timeout || f.ByClient || x.headed || x.conn == nil || isGRPC(x.req.Header) || !x.upload.owed() {
+		return x.placed(f)
+	}
+	return &mesh.Fault{Kind: mesh.RequestTimeout, ByClient: true, Err: fmt.Errorf("the body was not complete in time: %w", f)}
+}
+
+// placed returns f with the endpoint at which it happened. The Fault itself may be
+// shared.
+func (x *exchange) placed(f *mesh.Fault) *mesh.Fault {
+	if f.Endpoint != "" {
+		return f
+	}
+	at := *f
+	at.Endpoint = x.address
+	return &at
+}
+
+// ended returns the Fault for a context's cause. One without a Fault is the end of
+// the client's connection or stream, or a deadline from outside.
+func ended(cause error) *mesh.Fault {
+	var f *mesh.Fault
+	switch {
+	case errors.As(cause, &f):
+		return f
+	case errors.Is(cause, context.DeadlineExceeded):
+		return &mesh.Fault{Kind: mesh.ResponseTimeout, Err: cause}
+	}
+	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
+}
+
+// bodyFault returns the Fault for the failure of the client's body: the server's
+// own, such as BodyTooLarge; what has none ended with the client.
+func bodyFault(err error) *mesh.Fault {
+	var f *mesh.Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return &mesh.Fault{Kind: mesh.ClientGone, Err: err}
+}

@@ -1,0 +1,116 @@
+package outbound
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+// retrier is the retry layer.
+type retrier struct {
+	next    http.RoundTripper
+	service mesh.Service
+	policy  Retry
+	ledger  *ledger
+	events  Events
+	rand    func() uint64
+}
+
+// RoundTrip makes the first attempt and, as far as the policy, the budget, the
+// deadline and the body allow, further ones. It returns the last attempt's
+// response; where that got none, the most telling Fault of all.
+func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
+	call := mesh.From(req)
+	up := newUpload(req)
+	r.ledger.request(time.Now())
+
+	var worst *mesh.Fault
+	for n := 0; ; n++ {
+		a, err := begin(call, req, up)
+		if err != nil { // the check below makes this unreachable but for the first, which cannot fail
+			return nil, mesh.AsFault(err)
+		}
+		call.Attempts = append(call.Attempts, mesh.Attempt{Start: time.Now()})
+		resp, err := r.next.RoundTrip(a.req)
+		if err != nil {
+			a.body.stop() // whoever still reads it reads for nobody
+			worst = moreTelling(worst, mesh.AsFault(err))
+		}
+		reason, wait := r.again(a, n, resp, err)
+		if reason == "" || !up.repeatable() || !r.afford(n, reason) {
+			if err != nil {
+				return nil, worst
+			}
+			return resp, nil
+		}
+		a.giveUp(resp, err)
+		if cause := sleep(call.Context(), wait); cause != nil {
+			return nil, ended(cause)
+		}
+	}
+}
+
+// again returns why the outcome of attempt n, from 0, deserves another attempt and
+// after which wait; an empty reason is none.
+func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reason string, wait time.Duration) {
+	if n >= r.policy.Attempts {
+		return "", 0
+	}
+	reason = r.policy.reason(a.req.Method, resp, err)
+	if reason == "" || a.call.Context().Err() != nil { // where that has ended, nobody waits for the answer
+		return "", 0
+	}
+	now := time.Now()
+	wait = r.jitter(r.policy.backoff(n))
+	if resp != nil {
+		asked := retryAfter(resp.Header, now)
+		if asked > maxRetryAfter {
+			return "", 0
+		}
+		wait = max(wait, asked)
+	}
+	if at := a.call.Deadline(); !at.IsZero() && !now.Add(wait).Before(at) {
+		return "", 0
+	}
+	return reason, wait
+}
+
+// afford takes extra attempt n+1 from the budget. It comes last: only what will be
+// made is paid for.
+func (r *retrier) afford(n int, reason string) bool {
+	if !r.ledger.withdraw(r.policy.Budget, time.Now()) {
+		if r.events.BudgetExhausted != nil {
+			r.events.BudgetExhausted(r.service)
+		}
+		return false
+	}
+	if r.events.Retry != nil {
+		r.events.Retry(r.service, n+1, reason)
+	}
+	return true
+}
+
+// jitter draws from zero to bound.
+func (r *retrier) jitter(bound time.Duration) time.Duration {
+	if bound <= 0 {
+		return 0
+	}
+	return time.Duration(r.rand() % uint64(bound+1))
+}
+
+// sleep waits, and returns the context's cause when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
