@@ -1,0 +1,70 @@
+package config
+
+import (
+	"time"
+)
+
+// Instance is the app that a sidecar guards.
+type Instance struct {
+	Name        string            `key:"name" is:"name"`
+	ID          string            `key:"id"`
+	App         string            `key:"app" is:"authority"`
+	Address     string            `key:"address" is:"host"`
+	HealthCheck *HealthCheck      `key:"health_check"`
+	Tags        []string          `key:"tags"`
+	Meta        map[string]string `key:"meta"`
+	Weight      int               `key:"weight" min:"1" max:"65535"`
+	Zone        string            `key:"zone"`
+}
+
+// Inbound is the guarding half.
+type Inbound struct {
+	Listen        string        `key:"listen" is:"listen"`
+	Middleware    []string      `key:"middleware" one:"cors|rate-limit|auth|transform|cache|circuit-breaker"`
+	Routing       []*Route      `key:"routing"`
+	MaxConcurrent int           `key:"max_concurrent" min:"0"`
+	Timeout       time.Duration `key:"timeout"`
+}
+
+// Outbound is the calling half.
+type Outbound struct {
+	Listen     string `key:"listen" is:"listen"`
+	Undeclared string `key:"undeclared" one:"reject|discover"` // reject, discover
+}
+
+// Identity is the mesh certificate.
+type Identity struct {
+	Provider string `key:"provider" one:"none|files|consul"` // none, files, consul
+	MTLS     string `key:"mtls" one:"off|permissive|strict"` // off, permissive, strict
+	CertFile string `key:"cert_file" is:"file"`
+	KeyFile  string `key:"key_file" is:"file"`
+	CAFile   string `key:"ca_file" is:"file"`
+}
+
+// Consul is the agent.
+type Consul struct {
+	Address     string     `key:"address" is:"authority"`
+	Scheme      string     `key:"scheme" one:"http|https"`
+	Token       string     `key:"token" secret:"true"`
+	TokenFile   string     `key:"token_file" is:"file"`
+	Datacenter  string     `key:"datacenter"`
+	TLS         *ClientTLS `key:"tls"`
+	Register    bool       `key:"register"`
+	SnapshotDir string     `key:"snapshot_dir"`
+	Stale       bool       `key:"stale"`
+	MaxWatches  int        `key:"max_watches" min:"1" max:"10000"`
+}
+
+// Redis is the shared store.
+type Redis struct {
+	URL    string        `key:"url" secret:"true"`
+	Budget time.Duration `key:"budget" min:"1ms"`
+}
+
+// Tracing is OpenTelemetry.
+type Tracing struct {
+	Endpoint    string   `key:"endpoint"`
+	Protocol    string   `key:"protocol" one:"grpc|http"` // grpc, http
+	Sample      float64  `key:"sample" min:"0" max:"1"`
+	Propagators []string `key:"propagators" one:"tracecontext|b3|b3multi|baggage"`
+}
