@@ -1,0 +1,196 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"outrider/inbound"
+	"outrider/internal/bridge"
+	"outrider/internal/config"
+	"outrider/internal/identity"
+	"outrider/internal/mesh"
+	"outrider/internal/route"
+	"outrider/internal/telemetry"
+	"outrider/policy"
+	"outrider/policy/cache"
+)
+
+// builder makes one generation. It goes on after a fault, to find all of them.
+type builder struct {
+	in   *Ingress
+	g    *generation
+	last *generation
+
+	breakers map[string][]string // by service, what routes put before it
+	broken   map[string]bool     // services that could not be made
+	faults   config.Problems
+}
+
+// errBroken says that a service could not be made, which is among the faults already.
+var errBroken = errors.New("the service could not be made")
+
+// build makes a generation and starts nothing. last, which may be nil, is where it
+// takes over from. Its error is config.Problems.
+func (in *Ingress) build(cfg *config.Config, last *generation) (*generation, error) {
+	if last == nil {
+		last = &generation{over: make(chan struct{})}
+		close(last.over)
+	}
+	g := &generation{
+		cfg:      cfg,
+		services: shelf[*service]{},
+		limiters: shelf[*policy.Limiter]{},
+		auths:    shelf[*policy.Auth]{},
+		stores:   shelf[cache.Store]{},
+		inFlight: newInFlight(),
+		before:   last.over,
+		over:     make(chan struct{}),
+	}
+	b := &builder{in: in, g: g, last: last, broken: map[string]bool{}}
+	b.breakers = b.routeBreakers()
+	b.serverTLS()
+	b.services()
+	guard := b.guard()
+	if len(b.faults) > 0 {
+		slices.SortStableFunc(b.faults, func(x, y config.Problem) int { return cmp.Compare(x.Line, y.Line) })
+		return nil, b.faults
+	}
+	observe := in.tel.Requests(telemetry.RequestConfig{Direction: "ingress", Log: in.accessLog(cfg.Logging), Query: cfg.Logging.Query})
+	g.handler = bridge.New(bridge.Config{
+		Stack: mesh.Stack(guard,
+			// Above all others: it sees what each of them answers.
+			observe,
+			// Above every rule: they all ask who the client is.
+			bridge.Forward(bridge.ForwardConfig{
+				TrustedProxies: cfg.TrustedProxies,
+				Protected:      identityHeaders(cfg),
+				Pseudonym:      in.name,
+				Gateway:        true,
+			}),
+		),
+		Pseudonym: in.name,
+		Protected: identityHeaders(cfg),
+		Refused:   observed(observe),
+		Log:       in.log,
+	})
+	return g, nil
+}
+
+// fault notes what is wrong, and where; nil is nothing.
+func (b *builder) fault(line int, err error) {
+	switch err := err.(type) { //nolint:errorlint // only what is joined at the top stands in several places
+	case nil:
+	case interface{ Unwrap() []error }:
+		for _, one := range err.Unwrap() {
+			b.fault(line, one)
+		}
+	case *route.RuleError:
+		b.faults = append(b.faults, config.Problem{File: b.g.cfg.File, Line: err.Line, Message: err.Message})
+	default:
+		if !errors.Is(err, errBroken) {
+			b.faults = append(b.faults, config.Problem{File: b.g.cfg.File, Line: line, Message: err.Error()})
+		}
+	}
+}
+
+// observed has a request that never reached the stack counted and logged as if it
+// had.
+func observed(observe mesh.Layer) func(*http.Request, *mesh.Fault) {
+	return func(req *http.Request, f *mesh.Fault) {
+		_, _ = observe(mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, f })).RoundTrip(req) //nolint:bodyclose // there is no response
+	}
+}
+
+func (b *builder) serverTLS() {
+	t := b.g.cfg.Server.TLS
+	if t == nil {
+		return
+	}
+	if b.last.tls != nil && keyOf(b.last.cfg.Server.TLS) == keyOf(t) {
+		b.g.tls = b.last.tls // its files are read again on their own
+		return
+	}
+	files := identity.ServerFiles{
+		ClientCAFile: t.ClientCAFile,
+		MinVersion:   t.MinVersion,
+		Warn:         func(err error) { b.in.log.Warn("server.tls", "warning", err.Error()) },
+	}
+	line := 0
+	for _, c := range t.Certs {
+		files.Certs = append(files.Certs, identity.CertFiles{CertFile: c.CertFile, KeyFile: c.KeyFile})
+		line = cmp.Or(line, c.Line)
+	}
+	server, err := identity.NewServer(files)
+	if err != nil {
+		b.fault(line, fmt.Errorf("server.tls: %w", err))
+		return
+	}
+	b.g.tls = server
+}
+
+// services makes every service of the configuration.
+func (b *builder) services() {
+	for _, name := range slices.Sorted(maps.Keys(b.g.cfg.Services)) {
+		c := b.g.cfg.Services[name]
+		if _, err := b.service(c); err != nil {
+			b.fault(c.Line, fmt.Errorf("services.%s: %w", name, err))
+			b.broken[name] = true
+		}
+	}
+}
+
+// guard puts the inbound stack together, with an outbound stack behind each route.
+func (b *builder) guard() http.RoundTripper {
+	cfg := b.g.cfg
+	paths := b.pathLimits()
+	routes := make([]inbound.Route, len(cfg.Routing))
+	for i, r := range cfg.Routing {
+		var err error
+		routes[i], err = b.route(r)
+		b.fault(r.Line, err)
+	}
+	if len(b.faults) > 0 {
+		return nil // not every route is whole
+	}
+	guard, err := inbound.New(inbound.Config{
+		Limits: inbound.Limits{
+			URIBytes:    int(cfg.Limits.URIBytes),
+			HeaderCount: cfg.Limits.HeaderCount,
+			HeaderBytes: int(cfg.Limits.HeaderBytes),
+			BodyBytes:   int64(cfg.Limits.BodyBytes),
+		},
+		PathLimits: paths,
+		Routes:     routes,
+	})
+	b.fault(0, err)
+	return guard
+}
+
+// route makes one rule: its layers in policies.go, its origin in services.go.
+func (b *builder) route(r *config.Route) (inbound.Route, error) {
+	out := inbound.Route{
+		Match: route.Match{Path: r.Path, Hosts: r.Hosts, Methods: r.Methods, Headers: values(r.Headers), Query: values(r.Query)},
+		Is:    &mesh.Route{Name: r.Path, Line: r.Line, Service: mesh.Service(r.Service)},
+	}
+	out.Rewrite.StripPath = r.StripPath
+	if r.Rewrite != nil {
+		out.Rewrite.Path, out.Rewrite.Host = r.Rewrite.Path, r.Rewrite.Host
+	}
+	var errs []error
+	for _, add := range []func(*config.Route, *inbound.Route) error{b.origin, b.cors, b.limit, b.auth, b.transform, b.cache} {
+		errs = append(errs, add(r, &out))
+	}
+	return out, errors.Join(errs...)
+}
+
+func values(in map[string]config.Match) map[string]route.Value {
+	out := make(map[string]route.Value, len(in))
+	for name, m := range in {
+		out[name] = route.Value{Exact: m.Exact, Regex: m.Regex}
+	}
+	return out
+}

@@ -1,0 +1,373 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// plain are the settings of a room.
+var plain = settings{headerBytes: 64 << 10, readHeaderTimeout: time.Minute, idleTimeout: time.Minute}
+
+// opened is a door that accepts until the test ends.
+func opened(t *testing.T, handler http.HandlerFunc) *door {
+	t.Helper()
+	life, end := context.WithCancel(context.Background())
+	d := newDoor(life, listen(t), 0, slog.New(slog.DiscardHandler))
+	d.enter(plain, handler)
+	var accepting sync.WaitGroup
+	accepting.Go(func() { d.accept(life) })
+	t.Cleanup(func() {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = d.close(now) // what is left in a failed test is cut
+		end()
+		accepting.Wait()
+	})
+	return d
+}
+
+// client is one connection to a door.
+type client struct {
+	t *testing.T
+	net.Conn
+	in *bufio.Reader
+}
+
+func (d *door) visit(t *testing.T) *client {
+	t.Helper()
+	c := dial(t, d.ln.Addr().String())
+	return &client{t, c, bufio.NewReader(c)}
+}
+
+func (c *client) send(head string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, head+"\r\nHost: shop.test\r\n\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// status reads a response and returns its status.
+func (c *client) status() int {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		c.t.Fatal(err)
+	}
+	return resp.StatusCode
+}
+
+// want sends a request and checks the answer.
+func (c *client) want(text string) {
+	c.t.Helper()
+	c.send(get)
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != text {
+		c.t.Errorf("got %q, %v, want %q", got, err, text)
+	}
+}
+
+// gone waits until the connection has been closed.
+func (c *client) gone() {
+	c.t.Helper()
+	if b, err := c.in.ReadByte(); err == nil {
+		c.t.Errorf("got byte %q, want the end of the connection", b)
+	}
+}
+
+const get = "GET / HTTP/1.1"
+
+func ok(http.ResponseWriter, *http.Request) {}
+
+// headerBytes says which settings its connection came in by.
+func headerBytes(w http.ResponseWriter, r *http.Request) {
+	server := r.Context().Value(http.ServerContextKey).(*http.Server)
+	_, _ = fmt.Fprint(w, server.MaxHeaderBytes)
+}
+
+// New settings are for new connections: those that are there keep theirs, and none is
+// dropped.
+func TestNewSettingsAreForNewConnections(t *testing.T) {
+	d := opened(t, headerBytes)
+	before := d.visit(t)
+	before.want("65536")
+	small := plain
+	small.headerBytes = 1 << 10
+	d.enter(small, http.HandlerFunc(headerBytes))
+	d.visit(t).want("1024")
+	before.want("65536")
+}
+
+func TestTheSameSettingsOpenNoRoom(t *testing.T) {
+	d := opened(t, ok)
+	room := d.newest()
+	d.enter(plain, http.HandlerFunc(ok))
+	if d.newest() != room || len(d.rooms) != 1 {
+		t.Errorf("there are %d rooms, want the one", len(d.rooms))
+	}
+}
+
+// Rooms that are empty are let go at the next change, and not before nobody can be
+// on the way into them.
+func TestEmptyRoomsAreLetGo(t *testing.T) {
+	d := opened(t, ok)
+	first := d.newest()
+	c := d.visit(t)
+	c.send(get)
+	c.status()
+	enter := func(bytes int) {
+		s := plain
+		s.headerBytes = bytes
+		d.enter(s, http.HandlerFunc(ok))
+	}
+	for i := range 3 {
+		last := d.newest()
+		enter(1<<10 + i)
+		<-last.done
+	}
+	if d.rooms[0] != first || len(d.rooms) != 3 { // first, the last that was just left, the newest
+		t.Errorf("there are %d rooms, want the first, which is in use, and two", len(d.rooms))
+	}
+	c.Close()
+	eventually(t, "the first room is empty", first.empty)
+	enter(2 << 10)
+	if d.rooms[0] == first {
+		t.Error("the first room is kept, and nobody is in it")
+	}
+}
+
+// Whoever comes while rooms change finds one, and every connection is known when the
+// door closes.
+func TestComingWhileRoomsChange(t *testing.T) {
+	d := opened(t, ok)
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := range 300 {
+			s := plain
+			s.headerBytes = 1<<10 + i
+			d.enter(s, http.HandlerFunc(ok))
+		}
+	})
+	var all []*client
+	for range 100 {
+		c := d.visit(t)
+		c.send(get)
+		if got := c.status(); got != http.StatusOK {
+			t.Fatalf("status %d", got)
+		}
+		all = append(all, c)
+	}
+	changing.Wait()
+	if got := d.open.Load(); got != int64(len(all)) {
+		t.Errorf("%d connections are open, want %d", got, len(all))
+	}
+	if err := d.close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	for _, c := range all {
+		c.gone()
+	}
+	eventually(t, "no connection is open", func() bool { return d.open.Load() == 0 })
+}
+
+// A slow request in an old room takes nothing of the grace from those in the new one.
+func TestAllRoomsCloseAtOnce(t *testing.T) {
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	d := opened(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-answer })
+	slow := d.visit(t)
+	slow.send(get)
+	<-arrived
+	small := plain
+	small.headerBytes = 1 << 10
+	d.enter(small, http.HandlerFunc(ok))
+	idle := d.visit(t)
+	idle.send(get)
+	idle.status()
+
+	closed := make(chan error, 1)
+	go func() { closed <- d.close(t.Context()) }()
+	idle.gone() // though the slow one is still there
+	close(answer)
+	if got := slow.status(); got != http.StatusOK {
+		t.Errorf("the slow request: status %d, want 200", got)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
+	arrived := make(chan struct{})
+	d := opened(t, func(_ http.ResponseWriter, r *http.Request) { arrived <- struct{}{}; <-r.Context().Done() })
+	c := d.visit(t)
+	c.send(get)
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.close(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cut at the end of the grace") {
+		t.Errorf("close returned %v", err)
+	}
+	c.gone()
+}
+
+// A connection counts until it is closed, though the server has let go of it.
+func TestHijackedConnectionsAreInside(t *testing.T) {
+	hijacked := make(chan net.Conn, 1)
+	d := opened(t, func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		hijacked <- c
+	})
+	d.visit(t).send(get)
+	c := <-hijacked
+	if _, ok := c.(interface{ CloseWrite() error }); !ok {
+		t.Errorf("%T cannot be closed by half", c)
+	}
+	if err := d.close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if got := d.open.Load(); got != 1 {
+		t.Errorf("%d connections are open, want 1", got)
+	}
+	c.Close()
+	if got := d.open.Load(); got != 0 {
+		t.Errorf("%d connections are open, want none", got)
+	}
+}
+
+func TestHTTP2ConnectionsAreCounted(t *testing.T) {
+	d := opened(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.ln.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "HTTP/2.0" {
+		t.Fatalf("got %q, %v", text, err)
+	}
+	room := d.newest()
+	if room.open.Load() != 1 || d.open.Load() != 1 {
+		t.Errorf("%d are in the room and %d in all, want 1", room.open.Load(), d.open.Load())
+	}
+	if err := d.close(t.Context()); err != nil { // tells the client to go
+		t.Errorf("close: %v", err)
+	}
+	eventually(t, "nobody is inside", func() bool { return room.empty() && d.open.Load() == 0 })
+}
+
+// Over the limit, a client waits in the kernel's queue; it is not turned away.
+func TestConnectionsOverTheLimitWait(t *testing.T) {
+	d := opened(t, ok)
+	d.gate.limit(1)
+	first := d.visit(t)
+	first.send(get)
+	first.status()
+	second := d.visit(t)
+	second.send(get)
+	if got := d.open.Load(); got != 1 {
+		t.Errorf("%d connections are open, want 1", got)
+	}
+	first.Close()
+	if got := second.status(); got != http.StatusOK {
+		t.Errorf("status %d, want 200", got)
+	}
+}
+
+// failing is a listener that fails as told, and is then closed.
+type failing struct{ errs []error }
+
+func (f *failing) Accept() (net.Conn, error) {
+	if len(f.errs) == 0 {
+		return nil, net.ErrClosed
+	}
+	err := f.errs[0]
+	f.errs = f.errs[1:]
+	return nil, err
+}
+func (f *failing) Close() error   { return nil }
+func (f *failing) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestAcceptOutlivesFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log output
+		full := errors.New("too many open files")
+		ln := &failing{[]error{full, full, full}}
+		d := newDoor(t.Context(), ln, 1, slog.New(slog.NewTextHandler(&log, nil)))
+		began := time.Now()
+		d.accept(t.Context())
+		if len(ln.errs) != 0 || time.Since(began) != 30*time.Millisecond {
+			t.Errorf("%d failures are left after %v, want none after a wait each", len(ln.errs), time.Since(began))
+		}
+		if got := log.count("too many open files"); got != 1 {
+			t.Errorf("%d lines tell of it, want one:\n%s", got, log.String())
+		}
+		if d.gate.open != 0 {
+			t.Errorf("%d places are taken, want none", d.gate.open)
+		}
+	})
+}
+
+func TestAcceptEndsWithItsContext(t *testing.T) {
+	tests := []struct {
+		name string
+		door func(life context.Context) *door
+	}{
+		{"while it is full", func(life context.Context) *door {
+			d := newDoor(life, &failing{}, 1, slog.New(slog.DiscardHandler))
+			_ = d.gate.wait(life)
+			return d
+		}},
+		{"between failures", func(life context.Context) *door {
+			many := make([]error, 1<<20)
+			for i := range many {
+				many[i] = errors.New("too many open files")
+			}
+			return newDoor(life, &failing{many}, 1, slog.New(slog.DiscardHandler))
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				d := tt.door(ctx)
+				ended := make(chan struct{})
+				go func() { d.accept(ctx); close(ended) }()
+				synctest.Wait()
+				cancel()
+				synctest.Wait()
+				select {
+				case <-ended:
+				default:
+					t.Error("accept goes on")
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package app
+
+import (
+	"time"
+
+	"outrider/internal/admin"
+	"outrider/internal/mesh"
+	"outrider/internal/telemetry"
+	"outrider/outbound"
+	"outrider/outbound/balance"
+)
+
+// balanceEvents points a balancer's events at the metrics; the balancer logs them
+// itself.
+func (in *Ingress) balanceEvents(s *service) balance.Events {
+	return balance.Events{
+		Ejected: func(mesh.Endpoint, time.Duration) { in.tel.Ejection(s.name) },
+		Panic:   s.panic.Store,
+		Breaker: func(_ mesh.Endpoint, from, to balance.State) {
+			in.tel.BreakerTransition(s.name, from.String(), to.String())
+		},
+	}
+}
+
+func (in *Ingress) outboundEvents(service string) outbound.Events {
+	return outbound.Events{
+		Retry:           func(_ mesh.Service, _ int, reason string) { in.tel.Retry(service, reason) },
+		BudgetExhausted: func(mesh.Service) { in.tel.RetryBudgetExhausted(service) },
+		Health: func(_ mesh.Service, e mesh.Endpoint) {
+			to := "healthy"
+			if e.Unhealthy {
+				to = "unhealthy"
+			}
+			in.tel.HealthChange(service, to)
+		},
+	}
+}
+
+func (in *Ingress) limiterKeys() int64 {
+	var n int64
+	for _, l := range in.current.Load().limiters {
+		n += int64(l.Keys())
+	}
+	return n
+}
+
+func (in *Ingress) cacheBytes() int64 {
+	var n int64
+	for _, store := range in.current.Load().stores {
+		_, bytes := store.Stats()
+		n += bytes
+	}
+	return n
+}
+
+// serviceStates is what a scrape shows.
+func (in *Ingress) serviceStates() []telemetry.ServiceState {
+	var all []telemetry.ServiceState
+	for _, s := range in.current.Load().sorted() {
+		status := s.Status()
+		state := telemetry.ServiceState{Name: s.name, Panic: s.panic.Load(), RetryBudget: float64(status.RetryBudget)}
+		for _, e := range status.Endpoints {
+			switch stateOf(e) {
+			case "ejected":
+				state.Ejected++
+			case "unhealthy":
+				state.Unhealthy++
+			default:
+				state.Healthy++
+			}
+			switch worst(e) {
+			case balance.Open:
+				state.Open++
+			case balance.HalfOpen:
+				state.HalfOpen++
+			case balance.Closed:
+				if len(e.Breakers) > 0 {
+					state.Closed++
+				}
+			}
+		}
+		all = append(all, state)
+	}
+	return all
+}
+
+// adminServices is what /services and the status page show.
+func (in *Ingress) adminServices() []admin.Service {
+	var all []admin.Service
+	for _, s := range in.current.Load().sorted() {
+		status := s.Status()
+		out := admin.Service{Name: s.name, Policy: s.policy, Ready: status.Ready, Error: status.LastError}
+		for _, e := range status.Endpoints {
+			shown := admin.Endpoint{
+				Address:   e.Endpoint.Address,
+				Zone:      e.Endpoint.Zone,
+				State:     stateOf(e),
+				Note:      e.Endpoint.HealthNote,
+				Weight:    e.Endpoint.Share(),
+				InFlight:  e.InFlight,
+				Waiting:   e.Waiting,
+				LatencyMS: float64(e.Latency) / float64(time.Millisecond),
+				Successes: e.Successes,
+				Failures:  e.Failures,
+			}
+			if len(e.Breakers) > 0 {
+				shown.Breaker = worst(e).String()
+			}
+			out.Endpoints = append(out.Endpoints, shown)
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// stateOf names an endpoint's state in one word.
+func stateOf(e balance.EndpointStatus) string {
+	switch {
+	case e.Endpoint.Unhealthy:
+		return "unhealthy"
+	case !e.EjectedUntil.IsZero():
+		return "ejected"
+	default:
+		return "healthy"
+	}
+}
+
+// worst returns the state of the endpoint's breaker that lets the least through.
+func worst(e balance.EndpointStatus) balance.State {
+	state := balance.Closed
+	for _, b := range e.Breakers {
+		state = max(state, b.State)
+	}
+	return state
+}

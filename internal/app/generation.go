@@ -1,0 +1,123 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"outrider/internal/config"
+	"outrider/internal/identity"
+	"outrider/policy"
+	"outrider/policy/cache"
+)
+
+// generation is everything that is built from one version of the configuration.
+type generation struct {
+	cfg     *config.Config
+	handler http.Handler
+	tls     *identity.Server // nil: plain
+
+	services shelf[*service]
+	limiters shelf[*policy.Limiter]
+	auths    shelf[*policy.Auth]
+	stores   shelf[cache.Store]
+
+	inFlight *inFlight
+	before   <-chan struct{} // closed when the generation before this one is over
+	over     chan struct{}   // closed when no request is left in this one, or its grace has ended
+}
+
+// shelf holds what the next generation may take over, each under all that it was
+// made from: the same key means that the same thing would be made again.
+type shelf[T any] map[string]T
+
+// take returns the thing of that key: from this shelf, else from the last
+// generation's, else made anew.
+func (s shelf[T]) take(last shelf[T], key string, produce func() (T, error)) (T, error) {
+	if have, ok := s[key]; ok {
+		return have, nil
+	}
+	thing, ok := last[key]
+	if !ok {
+		var err error
+		if thing, err = produce(); err != nil {
+			return thing, err
+		}
+	}
+	s[key] = thing
+	return thing, nil
+}
+
+// keyOf describes settings in full, so that equal keys mean equal settings.
+func keyOf(parts ...any) string {
+	b, err := json.Marshal(parts)
+	if err != nil {
+		panic(fmt.Sprintf("settings that JSON cannot describe: %v", err)) // they are plain structs
+	}
+	return string(b)
+}
+
+// sorted returns the services by name.
+func (g *generation) sorted() []*service {
+	return slices.SortedFunc(maps.Values(g.services), func(a, b *service) int { return cmp.Compare(a.name, b.name) })
+}
+
+// missing lists the services whose endpoints are not known yet.
+func (g *generation) missing() []string {
+	var names []string
+	for _, s := range g.sorted() {
+		select {
+		case <-s.Ready():
+		default:
+			names = append(names, fmt.Sprintf("service %s: no endpoints looked up yet", s.name))
+		}
+	}
+	return names
+}
+
+// settle waits until every service has had its first set of endpoints, or ctx ends.
+func (g *generation) settle(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, s := range g.services {
+		select {
+		case <-s.Ready():
+		case <-within.Done():
+			return
+		}
+	}
+}
+
+// wait waits until no request is left in this generation nor in those before it, or
+// ctx ends.
+func (g *generation) wait(ctx context.Context) {
+	g.inFlight.wait(ctx)
+	select {
+	case <-g.before:
+	case <-ctx.Done():
+	}
+}
+
+// rereadCertificates reads the certificate files again of what g has taken over from
+// last: what is new has just read its own. What is not valid stays as it is.
+func (g *generation) rereadCertificates(last *generation) error {
+	if g.tls != nil && g.tls == last.tls {
+		if err := g.tls.Reload(); err != nil {
+			return fmt.Errorf("server.tls: %w", err)
+		}
+	}
+	for key, s := range g.services {
+		if s.tls == nil || s != last.services[key] {
+			continue
+		}
+		if err := s.tls.Reload(); err != nil {
+			return fmt.Errorf("services.%s.tls: %w", s.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync/atomic"
+
+	"outrider/discovery"
+	"outrider/inbound"
+	"outrider/internal/config"
+	"outrider/internal/identity"
+	"outrider/internal/mesh"
+	"outrider/outbound"
+	"outrider/outbound/balance"
+)
+
+// service is an outbound service and what the proxy knows of it besides.
+type service struct {
+	*outbound.Service
+	name   string
+	policy string           // of its balancing
+	tls    *identity.Client // nil: not spoken to by TLS
+	panic  atomic.Bool      // so few endpoints are healthy that health is disregarded
+	stop   context.CancelFunc
+}
+
+// service returns the service of these settings: the last generation's, where they
+// are the same.
+func (b *builder) service(c *config.Service) (*service, error) {
+	if b.broken[c.Name] {
+		return nil, errBroken
+	}
+	return b.g.services.take(b.last.services, b.serviceKey(c), func() (*service, error) { return b.in.newService(c) })
+}
+
+// serviceKey describes a service in full. What breakers stand before it belongs to
+// that: a balancer keeps each that it was ever given, and would show those of a
+// former configuration for ever.
+func (b *builder) serviceKey(c *config.Service) string { return keyOf(c, b.breakers[c.Name]) }
+
+// routeBreakers lists, for each service, the breakers that routes put before it.
+func (b *builder) routeBreakers() map[string][]string {
+	all := map[string][]string{}
+	for _, r := range b.g.cfg.Routing {
+		for _, w := range choices(r) {
+			c, ok := b.g.cfg.Services[w.Service]
+			if !ok {
+				continue
+			}
+			if settings := b.override(r, c).Breaker; settings != nil {
+				all[w.Service] = append(all[w.Service], keyOf(settings))
+			}
+		}
+	}
+	for name, settings := range all {
+		slices.Sort(settings)
+		all[name] = slices.Compact(settings)
+	}
+	return all
+}
+
+// choices are the services that a route may lead to.
+func choices(r *config.Route) []config.Weighted {
+	if len(r.Split) > 0 {
+		return r.Split
+	}
+	return []config.Weighted{{Service: r.Service, Weight: 1}}
+}
+
+func (in *Ingress) newService(c *config.Service) (*service, error) {
+	s := &service{name: c.Name, policy: c.LoadBalancing.Policy}
+	resolver, secure, err := in.resolver(c, s)
+	if err != nil {
+		return nil, err
+	}
+	var tlsFor func(string) *tls.Config
+	if secure || c.TLS != nil {
+		var files identity.ClientFiles
+		if c.TLS != nil {
+			files = identity.ClientFiles{CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ServerName: c.TLS.ServerName}
+		}
+		if s.tls, err = identity.NewClient(files); err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		tlsFor = s.tls.TLS
+	}
+	s.Service, err = outbound.NewService(outbound.Config{
+		Name:           mesh.Service(c.Name),
+		Resolver:       resolver,
+		HealthCheck:    healthCheck(c.HealthCheck),
+		Timeout:        c.Timeout,
+		ConnectTimeout: c.ConnectTimeout,
+		PerTryTimeout:  c.PerTryTimeout,
+		IdleTimeout:    c.IdleTimeout,
+		Retry:          retry(c.Retries),
+		Balance: balance.Config{
+			Policy:         c.LoadBalancing.Policy,
+			PanicThreshold: c.LoadBalancing.PanicThreshold,
+			Outlier:        outlier(c.Outlier),
+			Events:         in.balanceEvents(s),
+		},
+		Breaker:        breaker(c.CircuitBreaker),
+		MaxConnections: c.MaxConnections,
+		MaxPending:     c.MaxPending,
+		TLS:            tlsFor,
+		Host:           c.Host,
+		Events:         in.outboundEvents(c.Name),
+		Log:            in.log,
+	})
+	return s, err
+}
+
+// resolver returns what finds the service's endpoints, and whether any of them is
+// spoken to by TLS.
+func (in *Ingress) resolver(c *config.Service, s *service) (discovery.Resolver, bool, error) {
+	instances := c.Instances
+	if c.URL != "" {
+		instances = []config.Endpoint{{URL: c.URL}}
+	}
+	var all discovery.Several
+	secure := false
+	for _, i := range instances {
+		address, err := discovery.Parse(i.URL)
+		if err != nil {
+			return nil, false, err
+		}
+		secure = secure || address.Scheme == "https"
+		all = append(all, &discovery.DNS{
+			Address: address,
+			Weight:  i.Weight,
+			Zone:    i.Zone,
+			Lookup:  in.o.Lookup,
+			Failed:  func(err error) { s.ResolveFailed(err) },
+			Log:     in.log,
+		})
+	}
+	return all, secure, nil
+}
+
+func healthCheck(c *config.HealthCheck) *discovery.Check {
+	if c == nil {
+		return nil
+	}
+	check := &discovery.Check{Path: c.Path, Interval: c.Interval, Timeout: c.Timeout, Healthy: c.Healthy, Unhealthy: c.Unhealthy}
+	for _, r := range c.Expect {
+		check.Expect = append(check.Expect, discovery.StatusRange{From: r.From, To: r.To})
+	}
+	return check
+}
+
+func retry(c config.Retries) outbound.Retry {
+	return outbound.Retry{
+		Attempts: c.Attempts,
+		On:       c.On,
+		Base:     c.Base,
+		Max:      c.Max,
+		Budget:   outbound.Budget{Percent: c.Budget.Percent, Min: c.Budget.Min},
+	}
+}
+
+func outlier(c *config.Outlier) balance.Outlier {
+	if c == nil {
+		return balance.Outlier{}
+	}
+	return balance.Outlier{
+		ConsecutiveFailures: c.ConsecutiveFailures,
+		BaseEjection:        c.BaseEjection,
+		MaxEjectedPercent:   c.MaxEjectedPercent,
+	}
+}
+
+func breaker(c *config.Breaker) *balance.Breaker {
+	if c == nil {
+		return nil
+	}
+	return &balance.Breaker{
+		FailureThreshold: c.FailureThreshold,
+		RecoveryTimeout:  c.RecoveryTimeout,
+		SuccessThreshold: c.SuccessThreshold,
+	}
+}
+
+// origin is what a route leads to: a redirect, a direct response, or services.
+func (b *builder) origin(r *config.Route, out *inbound.Route) error {
+	switch {
+	case r.Redirect != nil:
+		var err error
+		out.Origin, err = redirect(r)
+		return err
+	case r.Respond != nil:
+		out.Origin = respond(r.Respond)
+		return nil
+	}
+	var split []outbound.Choice
+	for _, w := range choices(r) {
+		c, ok := b.g.cfg.Services[w.Service]
+		if !ok {
+			return fmt.Errorf("there is no service %q", w.Service)
+		}
+		s, err := b.service(c)
+		if err != nil {
+			return err
+		}
+		split = append(split, outbound.Choice{
+			Service: mesh.Service(w.Service),
+			Weight:  w.Weight,
+			Origin:  mesh.Stack(s.RoundTripper(b.override(r, c)), b.in.tel.Active(w.Service)),
+		})
+	}
+	var err error
+	out.Origin, err = outbound.Split(split, nil)
+	return err
+}
+
+// override is what the route says of its service otherwise than the service itself.
+func (b *builder) override(r *config.Route, c *config.Service) outbound.Override {
+	o := outbound.Override{Timeout: r.Timeout}
+	if r.Retries != nil {
+		changed := retry(*r.Retries)
+		o.Retry = &changed
+	}
+	if !r.Lists("circuit-breaker") {
+		return o
+	}
+	switch {
+	case r.CircuitBreaker != nil:
+		o.Breaker = breaker(r.CircuitBreaker)
+	case c.CircuitBreaker == nil:
+		o.Breaker = breaker(&b.g.cfg.CircuitBreaker)
+	}
+	return o
+}
+
+// authOrigin reaches the authentication service: one of the configuration's services
+// of that name, else whatever DNS says.
+func (b *builder) authOrigin(u *url.URL) (http.RoundTripper, string, error) {
+	c, ok := b.g.cfg.Services[u.Hostname()]
+	if !ok {
+		own := config.DefaultService()
+		own.Name, own.URL, own.Host = u.Hostname(), u.Scheme+"://"+u.Host, "preserve"
+		c = own
+	}
+	s, err := b.service(c)
+	if err != nil {
+		return nil, "", err
+	}
+	return mesh.Stack(s.RoundTripper(outbound.Override{}), b.in.tel.Active(c.Name)), b.serviceKey(c), nil
+}
