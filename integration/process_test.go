@@ -1,0 +1,197 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"outrider/examples"
+)
+
+// patience bounds every wait for something that is bound to happen.
+const patience = 30 * time.Second
+
+// What tells the test binary to be an example service, and where.
+const (
+	serviceKind   = "OUTRIDER_TEST_SERVICE"
+	serviceListen = "OUTRIDER_TEST_LISTEN"
+)
+
+// announced is what a service prints before its address.
+const announced = "listening on "
+
+// runService is the test binary as a process of an example service: it prints its
+// address, and ends when its standard input does, so that it never outlives the test.
+func runService(kind string) {
+	kinds := map[string]func(string) examples.Service{"auth": examples.Auth, "users": examples.Users, "orders": examples.Orders}
+	service, ok := kinds[kind]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "%s=%q: there are auth, users and orders\n", serviceKind, kind)
+		os.Exit(2)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	srv, err := examples.Start(ctx, withItems(service(fmt.Sprintf("%s-%d", kind, os.Getpid()))), os.Getenv(serviceListen))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(announced + srv.Addr)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	cancel()
+	srv.Stop()
+	os.Exit(0)
+}
+
+// withItems adds to s what its example has no use for: PUT /items/{id}, which answers
+// with the body it got, a few milliseconds later, so that there is always a request
+// in flight to kill.
+func withItems(s examples.Service) examples.Service {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.Handler)
+	mux.HandleFunc("PUT /items/{id}", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		work := time.NewTimer(rand.N(10 * time.Millisecond))
+		defer work.Stop()
+		select {
+		case <-work.C:
+		case <-r.Context().Done():
+		}
+		_, _ = w.Write(body)
+	})
+	s.Handler = mux
+	return s
+}
+
+// Process is an example service in a process of its own, stopped when its test ends.
+type Process struct {
+	Addr string // where it listens, the same after a Restart
+	PID  int
+
+	t    *testing.T
+	kind string
+
+	mu    sync.Mutex // protects cmd, stdin
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// StartProcess starts an instance of the service kind: auth, users or orders.
+func StartProcess(t *testing.T, kind string) *Process {
+	t.Helper()
+	p := &Process{t: t, kind: kind, Addr: ownHost() + ":0"}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.stop)
+	return p
+}
+
+// ownHost returns a loopback address that nobody else uses where the system has more
+// than one: no connection's own port can then stand in the way of a Restart.
+func ownHost() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	return fmt.Sprintf("127.%d.%d.%d", 1+rand.N(250), rand.N(250), 1+rand.N(250))
+}
+
+func (p *Process) start() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), serviceKind+"="+p.kind, serviceListen+"="+p.Addr)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(line), announced)
+	if !ok {
+		_ = cmd.Process.Kill()
+		return fmt.Errorf("the %s service on %s did not start: %q: %w", p.kind, p.Addr, line, errors.Join(err, cmd.Wait()))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Addr, p.PID, p.cmd, p.stdin = addr, cmd.Process.Pid, cmd, stdin
+	return nil
+}
+
+// Kill ends the process by SIGKILL, and returns when it is gone.
+func (p *Process) Kill() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		p.t.Errorf("the %s service on %s is dead already", p.kind, p.Addr)
+		return
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Errorf("killing process %d: %v", p.PID, err)
+	}
+	_ = p.cmd.Wait() // says that it was killed
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		p.t.Errorf("process %d ended by %v, want SIGKILL", p.PID, p.cmd.ProcessState)
+	}
+	p.cmd = nil
+}
+
+// Restart starts a killed instance again, on its port.
+func (p *Process) Restart() {
+	p.t.Helper()
+	if err := p.start(); err != nil {
+		p.t.Errorf("restart: %v", err)
+	}
+}
+
+// stop ends the process and waits for it.
+func (p *Process) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	p.cmd = nil
+}
+
+// eventually polls until ok, and fails the test where that never comes about.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			t.Fatalf("this never came about: %s", what)
+		}
+	}
+}
