@@ -18,7 +18,8 @@ type Endpoint struct {
 	Zone       string            // locality; empty means unknown
 	Meta       map[string]string // the catalogue's, never changed in place
 	Unhealthy  bool              // a health check or the catalogue says so
-	HealthNote string            // why it is unhealthy, one line; empty when healthy
+	Withdrawn  bool              // an operator took it out of service, as by Consul's maintenance mode: not even panic sends requests there
+	HealthNote string            // why it is unhealthy or withdrawn, one line; empty when neither
 }
 
 // Share returns the weight that balancing uses: Weight, and 1 for zero.
