@@ -80,12 +80,12 @@ func withItems(s examples.Service) examples.Service {
 // Process is an example service in a process of its own, stopped when its test ends.
 type Process struct {
 	Addr string // where it listens, the same after a Restart
-	PID  int
 
 	t    *testing.T
 	kind string
 
-	mu    sync.Mutex // protects cmd, stdin
+	mu    sync.Mutex // protects all below
+	pid   int
 	cmd   *exec.Cmd
 	stdin io.Closer
 }
@@ -94,9 +94,11 @@ type Process struct {
 func StartProcess(t *testing.T, kind string) *Process {
 	t.Helper()
 	p := &Process{t: t, kind: kind, Addr: ownHost() + ":0"}
-	if err := p.start(); err != nil {
+	addr, err := p.start()
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.Addr = addr // before anybody else has p: it is read without a lock
 	t.Cleanup(p.stop)
 	return p
 }
@@ -110,35 +112,36 @@ func ownHost() string {
 	return fmt.Sprintf("127.%d.%d.%d", 1+rand.N(250), rand.N(250), 1+rand.N(250))
 }
 
-func (p *Process) start() error {
+// start returns where the process listens.
+func (p *Process) start() (addr string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return "", err
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), serviceKind+"="+p.kind, serviceListen+"="+p.Addr)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return err
+		return "", err
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return "", err
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	addr, ok := strings.CutPrefix(strings.TrimSpace(line), announced)
 	if !ok {
 		_ = cmd.Process.Kill()
-		return fmt.Errorf("the %s service on %s did not start: %q: %w", p.kind, p.Addr, line, errors.Join(err, cmd.Wait()))
+		return "", fmt.Errorf("the %s service on %s did not start: %q: %w", p.kind, p.Addr, line, errors.Join(err, cmd.Wait()))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.Addr, p.PID, p.cmd, p.stdin = addr, cmd.Process.Pid, cmd, stdin
-	return nil
+	p.pid, p.cmd, p.stdin = cmd.Process.Pid, cmd, stdin
+	return addr, nil
 }
 
 // Kill ends the process by SIGKILL, and returns when it is gone.
@@ -151,11 +154,11 @@ func (p *Process) Kill() {
 		return
 	}
 	if err := p.cmd.Process.Kill(); err != nil {
-		p.t.Errorf("killing process %d: %v", p.PID, err)
+		p.t.Errorf("killing process %d: %v", p.pid, err)
 	}
 	_ = p.cmd.Wait() // says that it was killed
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-		p.t.Errorf("process %d ended by %v, want SIGKILL", p.PID, p.cmd.ProcessState)
+		p.t.Errorf("process %d ended by %v, want SIGKILL", p.pid, p.cmd.ProcessState)
 	}
 	p.cmd = nil
 }
@@ -163,7 +166,7 @@ func (p *Process) Kill() {
 // Restart starts a killed instance again, on its port.
 func (p *Process) Restart() {
 	p.t.Helper()
-	if err := p.start(); err != nil {
+	if _, err := p.start(); err != nil {
 		p.t.Errorf("restart: %v", err)
 	}
 }
