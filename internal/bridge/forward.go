@@ -30,6 +30,11 @@ type ForwardConfig struct {
 	// Pseudonym stands in Forwarded's by as "_pseudonym". Empty leaves it out.
 	Pseudonym string
 
+	// FromApp says that the peers are our own app, which calls others: whom it acts for
+	// it may have said in X-Forwarded-* and Forwarded, and that goes on as it is. Its own
+	// address, a loopback one, would say nothing.
+	FromApp bool
+
 	// Gateway sets X-Gateway-Timestamp, in milliseconds since 1970.
 	Gateway bool
 
@@ -186,11 +191,13 @@ func (f *forwarder) declare(header http.Header, call *mesh.Call, c claims) {
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	set("X-Forwarded-For", c.forwardedFor)
-	set("X-Forwarded-Proto", c.proto)
-	set("X-Forwarded-Host", c.host)
-	set("X-Forwarded-Port", c.port)
-	set("Forwarded", c.forwarded)
+	if !f.FromApp {
+		set("X-Forwarded-For", c.forwardedFor)
+		set("X-Forwarded-Proto", c.proto)
+		set("X-Forwarded-Host", c.host)
+		set("X-Forwarded-Port", c.port)
+		set("Forwarded", c.forwarded)
+	}
 	set("X-Request-Id", call.ID)
 	if f.Gateway {
 		set("X-Gateway-Timestamp", strconv.FormatInt(f.Now().UnixMilli(), 10))
