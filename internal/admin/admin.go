@@ -26,6 +26,7 @@ type Config struct {
 	Listeners  func() []string             // what is listened on, such as "ingress 0.0.0.0:8080"
 	Reload     func(context.Context) error // nil error: the new configuration is in use
 	LastReload func() Reload               // the zero Reload: none yet
+	Drain      func()                      // begins the drain and returns; the process ends when it is over
 	Level      *slog.LevelVar              // the log's level
 	Log        *slog.Logger                // nil discards
 }
@@ -33,9 +34,11 @@ type Config struct {
 // Service is a service as the page and /services show it.
 type Service struct {
 	Name      string     `json:"name"`
-	Policy    string     `json:"policy"` // load balancing
-	Ready     bool       `json:"ready"`  // may be sent requests
-	Error     string     `json:"error"`  // why discovery fails; empty when it does not
+	Policy    string     `json:"policy"`                // load balancing
+	Ready     bool       `json:"ready"`                 // may be sent requests
+	Error     string     `json:"error"`                 // why discovery fails; empty when it does not
+	Mode      string     `json:"mode,omitempty"`        // how the catalogue's endpoints are known: live, stale, snapshot, probing
+	AgeS      float64    `json:"age_seconds,omitempty"` // since the catalogue has answered
 	Endpoints []Endpoint `json:"endpoints"`
 }
 
@@ -80,6 +83,9 @@ func New(c Config) http.Handler {
 	}
 	if c.Reload != nil {
 		mux.Handle("/reload", only(http.HandlerFunc(p.reload), http.MethodPost))
+	}
+	if c.Drain != nil {
+		mux.Handle("/drain", only(http.HandlerFunc(p.drain), http.MethodPost))
 	}
 	profiles(mux)
 

@@ -61,6 +61,7 @@ func TestWrongMethods(t *testing.T) {
 		{"POST", "/metrics", "GET, HEAD"},
 		{"GET", "/reload", "POST"},
 		{"HEAD", "/reload", "POST"},
+		{"GET", "/drain", "POST"},
 		{"PUT", "/log-level", "GET, HEAD, POST"},
 		{"POST", "/debug/pprof/profile", "GET, HEAD"},
 	}
@@ -83,7 +84,7 @@ func TestUnknownPath(t *testing.T) {
 
 func TestWhatConfigLacksDoesNotExist(t *testing.T) {
 	h := admin.New(admin.Config{})
-	for _, path := range []string{"/metrics", "/config", "/services", "/log-level", "/reload"} {
+	for _, path := range []string{"/metrics", "/config", "/services", "/log-level", "/reload", "/drain"} {
 		isProblem(t, ask(h, "GET", path, nil), http.StatusNotFound, path)
 	}
 	for _, path := range []string{"/live", "/ready", "/"} {
@@ -171,6 +172,20 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
+func TestDrainIsAskedFor(t *testing.T) {
+	c := full()
+	asked := 0
+	c.Drain = func() { asked++ }
+	w := ask(admin.New(c), "POST", "/drain", nil)
+	if w.Code != http.StatusAccepted || asked != 1 || !strings.Contains(w.Body.String(), `"status": "draining"`) {
+		t.Errorf("status %d, asked %d times, answered %s", w.Code, asked, w.Body)
+	}
+	foreign := ask(admin.New(c), "POST", "/drain", header("Sec-Fetch-Site", "cross-site"))
+	if foreign.Code != http.StatusForbidden || asked != 1 {
+		t.Errorf("another site's page: status %d, asked %d times", foreign.Code, asked)
+	}
+}
+
 func TestReloadRefused(t *testing.T) {
 	c := full()
 	c.Reload = func(context.Context) error { return errBroken }
@@ -199,7 +214,7 @@ func TestProbeShowsHealthAndMetricsOnly(t *testing.T) {
 		}
 		isProblem(t, ask(h, "POST", path, anywhere), http.StatusMethodNotAllowed, "GET, HEAD")
 	}
-	for _, path := range []string{"/", "/config", "/services", "/log-level", "/reload", "/debug/pprof/", "/debug/pprof/heap"} {
+	for _, path := range []string{"/", "/config", "/services", "/log-level", "/reload", "/drain", "/debug/pprof/", "/debug/pprof/heap"} {
 		isProblem(t, ask(h, "GET", path, anywhere), http.StatusNotFound, "There is nothing at")
 		isProblem(t, ask(h, "POST", path, anywhere), http.StatusNotFound, "There is nothing at")
 	}

@@ -118,3 +118,12 @@ func (p *port) reload(w http.ResponseWriter, r *http.Request) {
 		Status string `json:"status"`
 	}{"ok"})
 }
+
+// drain answers before the drain has ended: it may well take this connection along.
+func (p *port) drain(w http.ResponseWriter, _ *http.Request) {
+	p.cfg.Log.Warn("a drain was asked for at the admin port")
+	p.cfg.Drain()
+	answer(w, http.StatusAccepted, struct {
+		Status string `json:"status"`
+	}{"draining"})
+}
