@@ -43,6 +43,8 @@ type Telemetry struct {
 	cacheBytes    atomic.Pointer[func() int64]
 	rateLimitKeys atomic.Pointer[func() int64]
 	connections   atomic.Pointer[func() int]
+	registered    atomic.Pointer[func() bool]
+	expiry        atomic.Pointer[func() time.Time]
 }
 
 // New returns a Telemetry whose metrics are all at zero.
