@@ -30,8 +30,9 @@ type Checked struct {
 	// a large set is no storm. Zero or less means 64.
 	Concurrent int
 
-	Changed func(e mesh.Endpoint) // a probe changed the state of e; may be called by several goroutines; nil: nobody listens
-	Log     *slog.Logger          // the same for people; nil: nowhere
+	Probed  func(e mesh.Endpoint, note string) // each answer, with why it is a failure, "" for a pass; may be called by several goroutines; nil: nobody listens
+	Changed func(e mesh.Endpoint)              // a probe changed the state of e; may be called by several goroutines; nil: nobody listens
+	Log     *slog.Logger                       // the same for people; nil: nowhere
 }
 
 var _ Resolver = (*Checked)(nil)
@@ -150,6 +151,9 @@ func (w *checking) examine(life context.Context, p *patient) {
 	ctx, cancel := context.WithTimeout(life, w.check.Timeout)
 	defer cancel()
 	fault := w.check.judge(w.Probe(ctx, e, w.check.Path))
+	if w.Probed != nil && life.Err() == nil {
+		w.Probed(e, fault)
+	}
 	if e, changed := w.conclude(life, p, fault); changed {
 		w.report(e)
 	}
