@@ -23,6 +23,8 @@ type Config struct {
 	Name        mesh.Service
 	Resolver    discovery.Resolver
 	HealthCheck *discovery.Check // nil is none
+	// Probe asks an endpoint for HealthCheck; nil means a GET of its path.
+	Probe func(ctx context.Context, e mesh.Endpoint, path string) (status int, err error)
 
 	// Timeout bounds a whole exchange, retries and the response's body included. After
 	// a 101, for event streams and for gRPC it ends at the head. Zero is no bound.
@@ -68,6 +70,8 @@ type Events struct {
 	BudgetExhausted func(mesh.Service)
 	// Health: a health check changed its mind about an endpoint.
 	Health func(mesh.Service, mesh.Endpoint)
+	// Probed: a health check had an answer; note says why it is a failure, "" for a pass.
+	Probed func(s mesh.Service, note string)
 }
 
 // Override is what one route does differently; a nil field is the service's own.
@@ -118,6 +122,9 @@ func NewService(cfg Config) (*Service, error) {
 		cfg.Rand = rand.Uint64
 	}
 	s := &Service{cfg: cfg, ready: make(chan struct{})}
+	if cfg.Probe == nil {
+		s.cfg.Probe = s.probe
+	}
 	b := cfg.Balance
 	b.Service, b.MaxConnections, b.MaxPending, b.Log = cfg.Name, cfg.MaxConnections, cfg.MaxPending, cfg.Log
 	b.Dial = func(e mesh.Endpoint) balance.Transport { return newTransport(s.dialer(e), cfg.Host) }
@@ -137,7 +144,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.balancer.Close()
 	resolver := s.cfg.Resolver
 	if check := s.cfg.HealthCheck; check != nil {
-		resolver = &discovery.Checked{Inner: resolver, Check: *check, Probe: s.probe, Changed: s.changed, Log: s.cfg.Log}
+		resolver = &discovery.Checked{Inner: resolver, Check: *check, Probe: s.cfg.Probe, Probed: s.probed, Changed: s.changed, Log: s.cfg.Log}
 	}
 	err := resolver.Watch(ctx, s.cfg.Name, s.update)
 	if ctx.Err() != nil {
@@ -159,6 +166,13 @@ func (s *Service) update(set []mesh.Endpoint) {
 func (s *Service) changed(e mesh.Endpoint) {
 	if s.cfg.Events.Health != nil {
 		s.cfg.Events.Health(s.cfg.Name, e)
+	}
+}
+
+// probed tells who listens about an answer to a health check.
+func (s *Service) probed(_ mesh.Endpoint, note string) {
+	if s.cfg.Events.Probed != nil {
+		s.cfg.Events.Probed(s.cfg.Name, note)
 	}
 }
 
