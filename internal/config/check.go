@@ -2,10 +2,7 @@ package config
 
 import (
 	"errors"
-	"net"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"outrider/internal/route"
@@ -19,8 +16,11 @@ func (l *loader) warn(path, format string, args ...any) {
 // check makes every check that takes more than one value.
 func (l *loader) check() {
 	l.checkSupported()
+	l.checkMode()
 	l.checkListeners()
 	l.checkTLS()
+	l.checkIdentity()
+	l.checkConsul()
 	l.checkPolicies()
 	for _, name := range sorted(l.cfg.Services) {
 		l.checkService(under("services", name), l.cfg.Services[name])
@@ -28,53 +28,13 @@ func (l *loader) check() {
 	for i, r := range l.cfg.Routing {
 		l.checkRoute(item("routing", i), r)
 	}
-	l.checkTable()
-	l.checkUse()
+	l.checkTable("routing", l.cfg.Routing)
+	if l.cfg.Mode == Run {
+		l.checkRun()
+	} else {
+		l.checkUse()
+	}
 	l.checkEnvironment()
-}
-
-// checkListeners finds ports that are asked for twice, and doors left open.
-func (l *loader) checkListeners() {
-	type listener struct{ path, host, port string }
-	all := []listener{{"server.port", l.cfg.Server.Host, strconv.Itoa(l.cfg.Server.Port)}}
-	for _, at := range []listener{{path: "admin.listen", host: l.cfg.Admin.Listen}, {path: "probe.listen", host: l.cfg.Probe.Listen}} {
-		if host, port, err := net.SplitHostPort(at.host); err == nil {
-			all = append(all, listener{at.path, host, port})
-		}
-	}
-	for i, a := range all {
-		for _, b := range all[:i] {
-			if a.port != "0" && a.port == b.port && overlap(a.host, b.host) {
-				late, early := a.path, b.path
-				if !l.has(late) { // then it is the other that somebody wrote
-					late, early = early, late
-				}
-				l.fault(late, "port %s is taken by %s already", a.port, early)
-			}
-		}
-	}
-	host, _, err := net.SplitHostPort(l.cfg.Admin.Listen)
-	if err == nil && !loopback(host) && l.cfg.Admin.TokenFile == "" {
-		l.warn("admin.listen", "can be reached from other machines and asks for no token: set admin.token_file, or listen on 127.0.0.1")
-	}
-	for i, prefix := range l.cfg.TrustedProxies {
-		if prefix.Bits() == 0 && prefix.IsValid() {
-			l.warn(item("trusted_proxies", i), "trusts everyone: any client may then pretend to be another")
-		}
-	}
-}
-
-// overlap reports whether two hosts can stand for the same address.
-func overlap(a, b string) bool { return a == b || unspecified(a) || unspecified(b) }
-
-func unspecified(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "" || err == nil && addr.IsUnspecified()
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // checkTLS checks the ingress's certificates.
@@ -113,9 +73,9 @@ func (l *loader) checkPolicies() {
 }
 
 // checkTable finds routes with bad conditions, and routes that no request reaches.
-func (l *loader) checkTable() {
+func (l *loader) checkTable(path string, routes []*Route) {
 	rules := []route.Rule[struct{}]{}
-	for _, r := range l.cfg.Routing {
+	for _, r := range routes {
 		if r.Path == "" {
 			continue // reported already
 		}
@@ -128,7 +88,7 @@ func (l *loader) checkTable() {
 		}})
 	}
 	_, err := route.NewTable(rules)
-	l.faultTable("routing", err)
+	l.faultTable(path, err)
 }
 
 func values(in map[string]Match) map[string]route.Value {
@@ -157,7 +117,8 @@ func (l *loader) faultTable(path string, err error) {
 	}
 }
 
-// checkUse finds services that no request can reach.
+// checkUse finds services that no request to an ingress can reach. In run, each is
+// reached by its name.
 func (l *loader) checkUse() {
 	used := map[string]bool{}
 	auth := func(a *Auth) {
@@ -202,7 +163,7 @@ func (l *loader) checkEnvironment() {
 		l.warnings = append(l.warnings, Problem{Message: name + ": no setting has this name" + advice})
 	}
 	for _, later := range []struct{ name, what string }{
-		{"REDIS_URL", "Redis"}, {"CONSUL_HTTP_ADDR", "Consul"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
+		{"REDIS_URL", "Redis"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
 	} {
 		if l.environ[later.name] != "" {
 			l.warnings = append(l.warnings, Problem{Message: later.name + ": is set, but nothing uses it: " + later.what + " is not supported yet"})

@@ -2,17 +2,12 @@ package config
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 )
 
 // checkRoute checks what one route says.
 func (l *loader) checkRoute(path string, r *Route) {
-	if r.Path == "" && !l.has(under(path, "path")) {
-		l.fault(path, "needs a path, such as /api/users/**")
-	} else if r.Path == "" {
-		l.fault(under(path, "path"), "is empty: write one such as /api/users/**")
-	}
+	l.checkPath(path, r)
 	ways := l.present(path, "service", "split", "redirect", "respond")
 	switch {
 	case len(ways) == 0:
@@ -24,10 +19,24 @@ func (l *loader) checkRoute(path string, r *Route) {
 		l.checkReference(under(path, "service"), r.Service)
 	}
 	l.checkSplit(under(path, "split"), r)
+	l.checkRule(path, r, nil)
+}
+
+// checkRule checks what a route says whose requests go anywhere. Every is the
+// middleware that acts on it besides its own.
+func (l *loader) checkRule(path string, r *Route, every []string) {
 	l.checkAnswer(path, r)
 	l.checkRewrite(path, r)
-	l.checkMiddleware(path, r)
+	l.checkMiddleware(path, r, every)
 	l.checkOverrides(path, r)
+}
+
+func (l *loader) checkPath(path string, r *Route) {
+	if r.Path == "" && !l.has(under(path, "path")) {
+		l.fault(path, "needs a path, such as /api/users/**")
+	} else if r.Path == "" {
+		l.fault(under(path, "path"), "is empty: write one such as /api/users/**")
+	}
 }
 
 // checkReference checks that a service of this name is there.
@@ -115,60 +124,6 @@ func (l *loader) checkTail(path, to, pattern string) {
 		l.fault(path, "* has no meaning here but in ** at the end")
 	case tail && !strings.HasSuffix(pattern, "/**"):
 		l.fault(path, "** stands for what the route's own ** matched, but its path %s does not end with one", pattern)
-	}
-}
-
-// arrange puts every middleware list into the order in which it acts.
-func (l *loader) arrange() {
-	for i, r := range l.cfg.Routing {
-		path := under(item("routing", i), "middleware")
-		acts := arrange(r.Middleware)
-		known := slices.DeleteFunc(slices.Clone(r.Middleware), func(name string) bool { return name == "" })
-		switch {
-		case len(known) != len(acts):
-			l.fault(path, "names something twice")
-		case !slices.Equal(known, acts):
-			l.warn(path, "acts in the order %s, whatever order it is written in", strings.Join(acts, ", "))
-		}
-		r.Middleware = acts
-	}
-}
-
-// checkMiddleware checks that what a route lists is there, and that what it sets up
-// is listed.
-func (l *loader) checkMiddleware(path string, r *Route) {
-	list := under(path, "middleware")
-	limits := &l.cfg.RateLimiting
-	if r.RateLimiting != nil {
-		limits = r.RateLimiting
-	}
-	if r.Lists(MiddlewareRateLimit) {
-		if limits.Default == nil {
-			l.fault(list, "lists rate-limit, but there is neither rate_limiting.default nor one in this route")
-		}
-		if limits.Key == "subject" && !r.Lists(MiddlewareAuth) {
-			l.fault(list, "lists rate-limit by subject without auth, which finds the subject")
-		}
-	}
-	if r.Lists(MiddlewareAuth) && r.Auth == nil && !l.has("auth.validate_url") {
-		if _, ok := l.cfg.Services["auth-service"]; !ok {
-			l.warn(list, "lists auth, but auth.validate_url is not set and no service is named auth-service: %s is looked up in DNS", l.cfg.Auth.ValidateURL)
-		}
-	}
-	if r.Lists(MiddlewareAuth) && r.Lists(MiddlewareCache) {
-		l.warn(list, "lists cache beside auth: an answer to somebody's token is never kept for others, so the cache does nothing here")
-	}
-	for _, block := range []struct{ key, name string }{
-		{"auth", MiddlewareAuth},
-		{"rate_limiting", MiddlewareRateLimit},
-		{"circuit_breaker", MiddlewareCircuitBreaker},
-		{"cache", MiddlewareCache},
-		{"transform", MiddlewareTransform},
-		{"cors", MiddlewareCORS},
-	} {
-		if l.has(under(path, block.key)) && !r.Lists(block.name) {
-			l.warn(under(path, block.key), "has no effect: the route's middleware does not list %s", block.name)
-		}
 	}
 }
 

@@ -4,30 +4,46 @@ import "strings"
 
 // checkService checks what one service says.
 func (l *loader) checkService(path string, s *Service) {
-	ways := l.present(path, "url", "instances", "consul")
-	switch {
-	case len(ways) == 0:
-		l.fault(path, "needs url or instances; consul is not supported yet")
-	case len(ways) > 1:
-		l.fault(path, "has %s: only one of them says where the service is", strings.Join(ways, " and "))
-	}
+	l.checkWay(path, s)
 	l.checkInstances(path, s)
 	l.checkClientTLS(path, s)
 	l.checkRetries(under(path, "retries"), s.Retries)
 	if s.Timeout > 0 && s.PerTryTimeout > s.Timeout {
 		l.warn(under(path, "per_try_timeout"), "is longer than timeout, which ends all attempts, and so never acts")
 	}
-	if h := s.HealthCheck; h != nil {
-		check := under(path, "health_check")
-		if h.Path == "" && !l.has(under(check, "path")) {
-			l.fault(check, "needs a path, such as /health")
-		}
-		if h.Timeout > h.Interval {
-			l.warn(under(check, "timeout"), "is longer than the interval")
-		}
-		if len(h.Expect) == 0 {
-			l.fault(under(check, "expect"), "is empty: no answer could be a healthy one")
-		}
+	l.checkHealthCheck(under(path, "health_check"), s.HealthCheck)
+	if s.LoadBalancing.HashOn != "" && s.LoadBalancing.Policy != "ring_hash" {
+		l.fault(under(under(path, "load_balancing"), "hash_on"), "has no effect: only the policy ring_hash hashes")
+	}
+}
+
+// checkWay checks that there is one way to find the service.
+func (l *loader) checkWay(path string, s *Service) {
+	ways := l.present(path, "url", "instances", "consul")
+	switch {
+	case len(ways) == 0 && s.Consul == nil:
+		l.fault(path, "no url, no instances, and no consul block or CONSUL_HTTP_ADDR: where is it?")
+	case len(ways) > 1:
+		l.fault(path, "has %s: only one of them says where the service is", strings.Join(ways, " and "))
+	case s.Consul == nil:
+		return
+	case l.cfg.Consul == nil:
+		l.fault(under(path, "consul"), "there is no Consul to ask: neither a consul block nor CONSUL_HTTP_ADDR")
+	}
+}
+
+func (l *loader) checkHealthCheck(path string, h *HealthCheck) {
+	if h == nil {
+		return
+	}
+	if h.Path == "" && !l.has(under(path, "path")) {
+		l.fault(path, "needs a path, such as /health")
+	}
+	if h.Timeout > h.Interval {
+		l.warn(under(path, "timeout"), "is longer than the interval")
+	}
+	if len(h.Expect) == 0 {
+		l.fault(under(path, "expect"), "is empty: no answer could be a healthy one")
 	}
 }
 
@@ -65,21 +81,25 @@ func (l *loader) checkInstances(path string, s *Service) {
 }
 
 // checkClientTLS checks that certificates come with keys, and that TLS is not only
-// thought to be on.
+// thought to be on. Of a service in Consul it is this block that says so.
 func (l *loader) checkClientTLS(path string, s *Service) {
 	path = under(path, "tls")
 	if s.TLS == nil {
 		return
 	}
-	if has := l.present(path, "cert_file", "key_file"); len(has) == 1 {
-		l.fault(path, "has %s alone: cert_file and key_file go together", has[0])
-	}
-	secure := strings.HasPrefix(s.URL, "https:")
+	l.checkPair(path)
+	secure := s.Consul != nil || strings.HasPrefix(s.URL, "https:")
 	for _, e := range s.Instances {
 		secure = secure || strings.HasPrefix(e.URL, "https:")
 	}
 	if !secure {
 		l.fault(path, "has no effect: none of the service's URLs is https")
+	}
+}
+
+func (l *loader) checkPair(path string) {
+	if has := l.present(path, "cert_file", "key_file"); len(has) == 1 {
+		l.fault(path, "has %s alone: cert_file and key_file go together", has[0])
 	}
 }
 

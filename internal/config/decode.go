@@ -53,6 +53,9 @@ func (l *loader) pointer(p place, tags reflect.StructTag, v reflect.Value) {
 		return
 	}
 	if p.node.ShortTag() == "!!null" {
+		if elem == reflect.TypeFor[Consul]() { // which is thought to be on, then
+			l.warnings = append(l.warnings, Problem{File: l.File, Line: p.line, Message: p.path + ": says nothing, and so is not there: for the agent on this host write consul: {}"})
+		}
 		return
 	}
 	if off := tags.Get("off"); off != "" && p.node.Kind == yaml.ScalarNode && p.node.Value == off {

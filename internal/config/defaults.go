@@ -77,7 +77,7 @@ func DefaultService() *Service {
 		ConnectTimeout: time.Second,
 		IdleTimeout:    time.Minute,
 		Retries:        defaultRetries(),
-		LoadBalancing:  LoadBalancing{Policy: "p2c", PanicThreshold: 50},
+		LoadBalancing:  LoadBalancing{Policy: "p2c", PanicThreshold: 50, ZoneFirst: true},
 		Outlier:        &Outlier{ConsecutiveFailures: 5, BaseEjection: 30 * time.Second, MaxEjectedPercent: 50},
 		MaxConnections: 1024,
 		MaxPending:     1024,
@@ -132,6 +132,12 @@ func blank(t reflect.Type) reflect.Value {
 		v.Set(reflect.ValueOf(block))
 	}
 	return v
+}
+
+// blankOf returns a block of which nothing is said.
+func blankOf[T any]() *T {
+	block, _ := blank(reflect.TypeFor[T]()).Interface().(T)
+	return &block
 }
 
 // arrange returns names as a set, in the order in which they act.

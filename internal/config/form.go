@@ -16,7 +16,7 @@ import (
 // what is wanted instead; empty when all is well. Where a key may be left out,
 // empty text is the same as that.
 func conform(form, text string) string {
-	optional := slices.Contains([]string{"host", "authority", "listen", "endpoint", "url", "path", "hash", "file", ""}, form)
+	optional := slices.Contains([]string{"host", "authority", "listen", "endpoint", "url", "path", "hash", "file", "live-file", "id", "word", "meta-value", ""}, form)
 	if text == "" && optional {
 		return ""
 	}
@@ -55,7 +55,7 @@ func conform(form, text string) string {
 		_, err := policy.ParseKey(text)
 		return unless(err == nil, "client_ip, subject or header:NAME, which is not Host")
 	default:
-		return ""
+		return conformRegistry(form, text)
 	}
 }
 

@@ -24,8 +24,9 @@ func FuzzLoad(f *testing.F) {
 		f.Add(string(text), "KEY=value")
 	}
 	f.Add("server: {host: \"${KEY}\"}", "OUTRIDER_SERVER_PORT=${KEY}")
+	f.Add("consul: {}\nservices: {a: }", "CONSUL_HTTP_ADDR=https://a:1")
 	f.Fuzz(func(t *testing.T, text, variable string) {
-		o := config.Options{File: "g.yml", Environ: []string{variable, "KEY=a"}, ReadFile: file("g.yml", text)}
+		o := config.Options{File: "g.yml", Mode: config.Auto, Environ: []string{variable, "KEY=a"}, ReadFile: file("g.yml", text)}
 		c, err := config.Load(o)
 		again, errAgain := config.Load(o)
 		if !reflect.DeepEqual(err, errAgain) {

@@ -16,7 +16,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Each file of testdata is loaded; its faults, or else its warnings, are golden.
+// Each file of testdata is loaded, those called run_ for that command; its faults, or
+// else its warnings, are golden.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil || len(files) < 40 {
@@ -25,8 +26,13 @@ func TestGolden(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".yml")
 		t.Run(name, func(t *testing.T) {
+			mode := config.Ingress
+			if strings.HasPrefix(name, "run_") {
+				mode = config.Run
+			}
 			got := report(config.Load(config.Options{
 				File:     name + ".yml",
+				Mode:     mode,
 				Environ:  []string{"HOST=users", "SECRET_URL=http://user:hunter2@users/path"},
 				ReadFile: func(name string) ([]byte, error) { return os.ReadFile(filepath.Join("testdata", name)) },
 			}))

@@ -13,23 +13,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Mode says which command the configuration is for.
-type Mode int
-
-// The modes. The zero Mode is Ingress.
-const (
-	Ingress Mode = iota // the gateway
-	Run                 // a sidecar beside one service
-)
-
-// String returns the command's name.
-func (m Mode) String() string {
-	if m == Run {
-		return "run"
-	}
-	return "ingress"
-}
-
 // Options are all that Load depends on.
 type Options struct {
 	File     string                       // path of the YAML file; empty is a configuration without one
@@ -74,10 +57,14 @@ func Load(o Options) (*Config, error) {
 		l.value(place{node: root, line: root.Line}, "", valueOf(l.cfg))
 	}
 	l.overlay()
+	l.settle()
+	l.borrow()
+	l.complete()
 	l.inherit()
 	if readable { // else every check would complain of what could not be read
 		l.arrange()
 		l.check()
+		l.spread()
 	}
 	if len(l.problems) > 0 {
 		return nil, Problems(tidy(l.problems))
@@ -146,7 +133,8 @@ func (l *loader) read(name string) ([]byte, error) {
 }
 
 // Files returns the files whose content a reload would read again: the
-// configuration, what ${file:…} names, certificates, keys and tokens.
+// configuration, what ${file:…} names, certificates, keys and the admin's token.
+// consul.token_file is none of them: it is read anew at each request.
 func (c *Config) Files() []string {
 	files := []string{}
 	if c.File != "" {

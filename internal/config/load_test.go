@@ -224,13 +224,6 @@ func TestAReaderOfOnesOwn(t *testing.T) {
 	}
 }
 
-func TestRunIsNotSupportedYet(t *testing.T) {
-	_, err := config.Load(config.Options{Mode: config.Run})
-	if err == nil || !strings.Contains(err.Error(), config.Run.String()+" is not supported yet: "+config.Ingress.String()) {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")

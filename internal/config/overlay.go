@@ -137,15 +137,7 @@ func (l *loader) overrideWord(s setting, into reflect.Value, text string) {
 		l.fault(s.path, "want %s, found %q", want, shorten(maskUserinfo(text)))
 		return
 	}
-	l.attachOverride(s, text)
-}
-
-func (l *loader) attachOverride(s setting, text string) {
-	if s.tags.Get("is") != "file" || text == "" {
-		return
-	}
-	l.files = append(l.files, text)
-	if _, err := l.read(text); err != nil {
-		l.fault(s.path, "%s cannot be read: %v", text, err)
+	if err := l.attach(s.tags, text); err != nil {
+		l.fault(s.path, "%v", err)
 	}
 }

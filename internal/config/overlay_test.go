@@ -77,6 +77,7 @@ func TestBadOverridesAreNamed(t *testing.T) {
 		"OUTRIDER_TRUSTED_PROXIES=10.0.0.0/8,nowhere",
 		"OUTRIDER_SERVICE_NAME=orders",
 		"OUTRIDER_CONSUL_TOKEN=hunter2",
+		"OUTRIDER_CONSUL_SCHEME=tcp",
 		"OUTRIDER_REDIS_URL=redis://:hunter2@redis",
 		"OUTRIDER_ADMIN_TOKEN_FILE=/no/such/token",
 		"OUTRIDER_AUTH_VALIDATE_URL=ftp://user:hunter2@host",
@@ -92,8 +93,8 @@ func TestBadOverridesAreNamed(t *testing.T) {
 		`OUTRIDER_REDIS_URL: redis.url: Redis is not supported yet`,
 		`OUTRIDER_ADMIN_TOKEN_FILE: admin.token_file: /no/such/token cannot be read: no such file or directory`,
 		`OUTRIDER_AUTH_VALIDATE_URL: auth.validate_url: want a URL of http or https`,
-		`service: what belongs to the command run is not supported yet`,
-		`consul: Consul is not supported yet`,
+		`OUTRIDER_SERVICE_NAME: service.name: belongs to the command run, and this is ingress`,
+		`OUTRIDER_CONSUL_SCHEME: consul.scheme: want one of http, https, found "tcp"`,
 	} {
 		contains(t, faults, want)
 	}
@@ -104,18 +105,17 @@ func TestBadOverridesAreNamed(t *testing.T) {
 
 func TestVariablesThatDoNothingAreWarnedOf(t *testing.T) {
 	c := load(t, "routing: []", "OUTRIDER_SEVER_PORT=1", "OUTRIDER_QQQQQQQQQQQQQQQQQQ=1", "REDIS_URL=redis://:hunter2@redis:6379",
-		"CONSUL_HTTP_ADDR=consul:8500", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel", "NODE_ENV=production")
+		"CONSUL_HTTP_TOKEN=without-an-address", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel", "NODE_ENV=production")
 	for _, want := range []string{
 		"OUTRIDER_SEVER_PORT: no setting has this name, did you mean OUTRIDER_SERVER_PORT?",
 		"OUTRIDER_QQQQQQQQQQQQQQQQQQ: no setting has this name",
 		"REDIS_URL: is set, but nothing uses it: Redis is not supported yet",
-		"CONSUL_HTTP_ADDR: is set, but nothing uses it",
 		"OTEL_EXPORTER_OTLP_ENDPOINT: is set, but nothing uses it",
 	} {
 		contains(t, c.Warnings(), want)
 	}
-	if n := len(c.Warnings()); n != 6 { // these five, and that there are no routes
-		t.Errorf("%d warnings, want 6: %v", n, config.Problems(c.Warnings()))
+	if n := len(c.Warnings()); n != 5 { // these four, and that there are no routes
+		t.Errorf("%d warnings, want 5: %v", n, config.Problems(c.Warnings()))
 	}
 	if c.Redis.URL != "redis://:hunter2@redis:6379" {
 		t.Errorf("redis.url = %q, want that of REDIS_URL", c.Redis.URL)

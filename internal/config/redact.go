@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,7 +61,11 @@ func (c *Config) Redacted() Map {
 	if s.source == nil {
 		s.source = newSource("")
 	}
-	return s.block(valueOf(c), valueOf(Defaults()))
+	all := s.block(valueOf(c), valueOf(Defaults()))
+	if c.Mode == Run {
+		all = slices.DeleteFunc(all, func(e entry) bool { return e.key == "server" }) // refused there
+	}
+	return all
 }
 
 // shower turns values back into the words of the file.

@@ -111,6 +111,41 @@ routing:
 	}
 }
 
+// Of a sidecar too, whose file knows no server.
+func TestRedactedOfASidecarLoadsToTheSame(t *testing.T) {
+	first := loadRun(t, `
+service: {name: a, app: "127.0.0.1:1", meta: {k: v}, health_check: /h}
+consul: {stale: false, tls: , datacenter: dc1}
+inbound:
+  middleware: [cors, cache]
+  routing:
+    - {path: /a, middleware: [auth], timeout: 1s}
+    - {path: /b, redirect: {path: /c}}
+services:
+  auth-service:
+  b: {consul: {service: bees, tag: v2}, listen: "127.0.0.1:9101", load_balancing: ring_hash}
+  c: {instances: [{url: "http://c", zone: z}], load_balancing: {zone_first: false, slow_start: 3s}}
+`, "CONSUL_NAMESPACE=team").Redacted().String()
+	if second := loadRun(t, first).Redacted().String(); first != second {
+		t.Errorf("shown:\n%s\nloads to:\n%s", first, second)
+	}
+	if strings.Contains(first, `"server"`) {
+		t.Errorf("a listener is shown that is not there:\n%s", first)
+	}
+}
+
+func TestTheTokenOfConsulIsHidden(t *testing.T) {
+	for _, c := range []*config.Config{
+		load(t, "consul: {token: hunter2}"),
+		load(t, "", "CONSUL_HTTP_ADDR=a:1", "CONSUL_HTTP_TOKEN=hunter2"),
+		load(t, "consul: {}", "OUTRIDER_CONSUL_TOKEN=hunter2"),
+	} {
+		if shown := c.Redacted().String(); strings.Contains(shown, "hunter2") || !strings.Contains(shown, `"token": "…redacted…"`) {
+			t.Errorf("a token is shown, or not told of:\n%s", shown)
+		}
+	}
+}
+
 func TestImmutable(t *testing.T) {
 	running := load(t, "server: {port: 80}\n")
 	if got := config.Immutable(running, load(t, "logging: {level: debug}\nserver: {port: 80}\n")); len(got) != 0 {

@@ -23,23 +23,28 @@ func (l *loader) scalar(p place, tags reflect.StructTag, v reflect.Value) {
 		l.unread(p, "%v", err)
 		return
 	}
-	if tags.Get("is") == "file" {
-		l.attach(p, text)
+	if err := l.attach(tags, text); err != nil {
+		l.unread(p, "%v", err)
 	}
 	if want := set(v, tags, text); want != "" {
 		l.unread(p, "want %s, found %s", want, found(p.node))
 	}
 }
 
-// attach notes that a file belongs to the configuration, and tries to read it.
-func (l *loader) attach(p place, name string) {
-	if name == "" {
-		return
+// attach notes that a file belongs to the configuration, and tries to read it. A
+// live file is read again at each use, so that no reload has to.
+func (l *loader) attach(tags reflect.StructTag, name string) error {
+	form := tags.Get("is")
+	if name == "" || form != "file" && form != "live-file" {
+		return nil
 	}
-	l.files = append(l.files, name)
+	if form == "file" {
+		l.files = append(l.files, name)
+	}
 	if _, err := l.read(name); err != nil {
-		l.unread(p, "%s cannot be read: %v", name, err)
+		return fmt.Errorf("%s cannot be read: %w", name, err)
 	}
+	return nil
 }
 
 // set parses text into v, within the bounds and the form that its tags name. It

@@ -12,14 +12,15 @@ import (
 // what the block says, so that two can be compared.
 type Config struct {
 	File string // where it was read from
+	Mode Mode   // Ingress or Run: which command it is for
 
 	source   *source
 	warnings []Problem
 
-	Server         Server              `key:"server"`
-	Service        *Instance           `key:"service"`  // run
-	Inbound        *Inbound            `key:"inbound"`  // run
-	Outbound       *Outbound           `key:"outbound"` // run
+	Server         Server              `key:"server"`   // ingress; zero in run
+	Service        *Instance           `key:"service"`  // run, never nil there
+	Inbound        *Inbound            `key:"inbound"`  // run, never nil there
+	Outbound       *Outbound           `key:"outbound"` // run, never nil there
 	Services       map[string]*Service `key:"services" keys:"name"`
 	Routing        []*Route            `key:"routing"`
 	RateLimiting   RateLimiting        `key:"rate_limiting"`

@@ -4,26 +4,26 @@ import (
 	"time"
 )
 
-// Instance is the app that a sidecar guards.
+// Instance is the app that a sidecar guards, and what the registry says of it.
 type Instance struct {
 	Name        string            `key:"name" is:"name"`
-	ID          string            `key:"id"`
-	App         string            `key:"app" is:"authority"`
-	Address     string            `key:"address" is:"host"`
+	ID          string            `key:"id" is:"id"` // empty: name-host-port, which only the machine knows
+	App         string            `key:"app" is:"address"`
+	Address     string            `key:"address" is:"host"` // advertised; empty: the machine's first that is no loopback
 	HealthCheck *HealthCheck      `key:"health_check"`
-	Tags        []string          `key:"tags"`
-	Meta        map[string]string `key:"meta"`
+	Tags        []string          `key:"tags" is:"tag"`
+	Meta        map[string]string `key:"meta" keys:"meta" is:"meta-value"`
 	Weight      int               `key:"weight" min:"1" max:"65535"`
-	Zone        string            `key:"zone"`
+	Zone        string            `key:"zone"` // empty: unknown
 }
 
 // Inbound is the guarding half.
 type Inbound struct {
 	Listen        string        `key:"listen" is:"listen"`
-	Middleware    []string      `key:"middleware" one:"cors|rate-limit|auth|transform|cache|circuit-breaker"`
-	Routing       []*Route      `key:"routing"`
-	MaxConcurrent int           `key:"max_concurrent" min:"0"`
-	Timeout       time.Duration `key:"timeout"`
+	Middleware    []string      `key:"middleware" one:"cors|rate-limit|auth|transform|cache|circuit-breaker"` // of every request; as a set, in the order they act
+	Routing       []*Route      `key:"routing"`                                                               // without Service and Split: where nothing answers, the app does. Their Middleware includes that of every request
+	MaxConcurrent int           `key:"max_concurrent" min:"0"`                                                // zero: unlimited
+	Timeout       time.Duration `key:"timeout"`                                                               // zero: none
 }
 
 // Outbound is the calling half.
@@ -46,11 +46,11 @@ type Consul struct {
 	Address     string     `key:"address" is:"authority"`
 	Scheme      string     `key:"scheme" one:"http|https"`
 	Token       string     `key:"token" secret:"true"`
-	TokenFile   string     `key:"token_file" is:"file"`
-	Datacenter  string     `key:"datacenter"`
+	TokenFile   string     `key:"token_file" is:"live-file"` // at most one of Token and TokenFile is set
+	Datacenter  string     `key:"datacenter" is:"word"`      // empty: the agent's own
 	TLS         *ClientTLS `key:"tls"`
 	Register    bool       `key:"register"`
-	SnapshotDir string     `key:"snapshot_dir"`
+	SnapshotDir string     `key:"snapshot_dir"` // empty: none
 	Stale       bool       `key:"stale"`
 	MaxWatches  int        `key:"max_watches" min:"1" max:"10000"`
 }

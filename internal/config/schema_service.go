@@ -13,7 +13,7 @@ type Service struct {
 	URL            string         `key:"url" is:"endpoint"`
 	Instances      []Endpoint     `key:"instances"`
 	Consul         *ConsulService `key:"consul"`
-	Listen         string         `key:"listen" is:"listen"`
+	Listen         string         `key:"listen" is:"listen"` // run; empty: no port of its own
 	HealthCheck    *HealthCheck   `key:"health_check"`
 	Timeout        time.Duration  `key:"timeout"`
 	ConnectTimeout time.Duration  `key:"connect_timeout" min:"1ms"`
@@ -39,10 +39,10 @@ type Endpoint struct {
 
 // ConsulService is a service of the catalogue.
 type ConsulService struct {
-	Service    string `key:"service" short:"true"`
-	Datacenter string `key:"datacenter"`
-	Namespace  string `key:"namespace"`
-	Partition  string `key:"partition"`
+	Service    string `key:"service" is:"name" short:"true"` // never empty after Load
+	Datacenter string `key:"datacenter" is:"word"`           // empty: the agent's own
+	Namespace  string `key:"namespace" is:"word"`            // of Consul Enterprise
+	Partition  string `key:"partition" is:"word"`            // of Consul Enterprise
 	Tag        string `key:"tag"`
 	Filter     string `key:"filter"`
 	Connect    string `key:"connect" one:"auto|only|never"` // auto, only, never
@@ -79,10 +79,10 @@ type RetryBudget struct {
 // LoadBalancing says which endpoint gets the next request.
 type LoadBalancing struct {
 	Policy         string        `key:"policy" one:"p2c|round_robin|weighted|least_connections|ring_hash" short:"true"` // p2c, round_robin, weighted, least_connections, ring_hash
-	HashOn         string        `key:"hash_on" is:"hash"`                                                              // client_ip, header:N, cookie:N
-	SlowStart      time.Duration `key:"slow_start"`
-	PanicThreshold int           `key:"panic_threshold" min:"0" max:"100"` // percent of healthy endpoints below which health is disregarded
-	ZoneFirst      bool          `key:"zone_first"`
+	HashOn         string        `key:"hash_on" is:"hash"`                                                              // client_ip, header:N, cookie:N; set with ring_hash alone
+	SlowStart      time.Duration `key:"slow_start"`                                                                     // how long a new endpoint takes to its full share; zero: none
+	PanicThreshold int           `key:"panic_threshold" min:"0" max:"100"`                                              // percent of healthy endpoints below which health is disregarded
+	ZoneFirst      bool          `key:"zone_first"`                                                                     // prefers endpoints of service.zone; nothing where that is empty
 }
 
 // Outlier says when an endpoint is ejected for a while.

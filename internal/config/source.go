@@ -60,6 +60,12 @@ func under(path, key string) string {
 	}
 }
 
+// below reports whether path leads to something inside the block at above.
+func below(above, path string) bool {
+	rest, ok := strings.CutPrefix(path, above)
+	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')
+}
+
 // plain reports whether key can stand in a path without quotes.
 func plain(key string) bool {
 	for _, c := range key {
