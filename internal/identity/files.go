@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -96,23 +97,43 @@ func readPEM(file, kind string) ([]byte, error) {
 }
 
 func checkPEM(file, kind string, data []byte) error {
-	var first string
-	for rest := data; ; {
+	var (
+		first string
+		found bool
+		read  int
+	)
+	for rest := data; ; read++ {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if block.Type == kind || strings.HasSuffix(block.Type, " "+kind) && kind == keyBlock {
-			return nil
-		}
+		found = found || block.Type == kind || strings.HasSuffix(block.Type, " "+kind) && kind == keyBlock
 		if first == "" {
 			first = block.Type
 		}
 	}
-	if first != "" {
+	switch begun := blocks(data); {
+	case read < begun: // pem.Decode passes over it: half of a bundle would look like all of it
+		return fmt.Errorf("%s: %w", file, errCut)
+	case found:
+		return nil
+	case first != "":
 		return fmt.Errorf("%s: holds a %s, and no %s", file, first, kind)
 	}
 	return fmt.Errorf("%s: %w", file, errNotPEM)
 }
 
-var errNotPEM = errors.New("not PEM")
+// blocks counts the lines that begin a block.
+func blocks(data []byte) int {
+	begin := []byte("-----BEGIN ")
+	n := bytes.Count(data, append([]byte("\n"), begin...))
+	if bytes.HasPrefix(data, begin) {
+		n++
+	}
+	return n
+}
+
+var (
+	errNotPEM = errors.New("not PEM")
+	errCut    = errors.New("a PEM block in it is broken or not complete")
+)

@@ -20,29 +20,41 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// handshake lets client and server meet over a pipe, exchanges one byte each way
-// (TLS 1.3 tells a client of a refusal, and hands out tickets, only with data), and
-// returns what each says.
+// handshake lets client and server meet and returns what each says, and the first
+// error of the two.
 func handshake(t *testing.T, server, client *tls.Config) (s, c tls.ConnectionState, err error) {
+	t.Helper()
+	s, c, serverErr, err := meet(t, server, client)
+	if err == nil {
+		err = serverErr
+	}
+	return s, c, err
+}
+
+// meet lets client and server meet on a connection, exchanges one byte each way (TLS
+// 1.3 tells a client of a refusal, and hands out tickets, only with data), and returns
+// what each says.
+func meet(t *testing.T, server, client *tls.Config) (s, c tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	serverErr := make(chan error, 1)
+	ended := make(chan error, 1)
 	states := make(chan tls.ConnectionState, 1)
 	go func() {
 		raw, err := listener.Accept()
 		if err != nil {
-			serverErr <- err
+			states <- tls.ConnectionState{}
+			ended <- err
 			return
 		}
 		defer raw.Close()
 		conn := tls.Server(raw, server)
 		_, err = io.Copy(conn, io.LimitReader(conn, 1))
 		states <- conn.ConnectionState()
-		serverErr <- err
+		ended <- err
 	}()
 	raw, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -56,10 +68,7 @@ func handshake(t *testing.T, server, client *tls.Config) (s, c tls.ConnectionSta
 	}
 	c = conn.ConnectionState()
 	raw.Close()
-	if served := <-serverErr; err == nil {
-		err = served
-	}
-	return <-states, c, err
+	return <-states, c, <-ended, err
 }
 
 func pair(t *testing.T, ca *identitytest.CA, dir, name string, leaf identitytest.Leaf) identity.CertFiles {

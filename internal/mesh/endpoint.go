@@ -4,7 +4,8 @@ package mesh
 type Service string
 
 // Identity is who a peer proved to be by its certificate: a SPIFFE ID or, where
-// the certificate has none, its subject. Empty means nobody in particular.
+// the certificate has none, its first DNS name or its common name. Empty means
+// nobody in particular.
 type Identity string
 
 // Endpoint is one address that serves a service. It is a value: a new state of

@@ -26,9 +26,10 @@ import (
 
 // CA is a certificate authority.
 type CA struct {
-	PEM  []byte // its certificate
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	PEM    []byte // its certificate
+	cert   *x509.Certificate
+	key    *ecdsa.PrivateKey
+	issuer []byte // PEM of an intermediate's certificate, which its pairs carry
 }
 
 // Leaf says what a certificate is for. The zero Leaf names nobody.
@@ -39,6 +40,9 @@ type Leaf struct {
 	URIs       []string  // such as SPIFFE IDs
 	NotBefore  time.Time // zero means an hour ago
 	NotAfter   time.Time // zero means an hour from now
+
+	Usage []x509.ExtKeyUsage // nil means servers and clients; empty says nothing of it
+	IsCA  bool               // it may sign, and is wrong as a service's
 }
 
 // Pair is a certificate with its key, PEM.
@@ -64,6 +68,16 @@ func NewCA(t testing.TB) *CA {
 	return ca
 }
 
+// Intermediate returns an authority that ca vouches for until notAfter. What it
+// issues carries its certificate along, so that who trusts ca needs no other.
+func (ca *CA) Intermediate(t testing.TB, notAfter time.Time) *CA {
+	t.Helper()
+	pair := ca.Issue(t, Leaf{CommonName: "test intermediate", NotAfter: notAfter, Usage: []x509.ExtKeyUsage{}, IsCA: true}).TLS(t)
+	cert, key := pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey) //nolint:forcetypeassert // as Issue makes them
+	issuer := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+	return &CA{PEM: issuer, cert: cert, key: key, issuer: issuer}
+}
+
 // Pool returns the authority as roots.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
@@ -77,7 +91,19 @@ func (ca *CA) Write(t testing.TB, dir, name string) string {
 	return write(t, filepath.Join(dir, name+".pem"), ca.PEM)
 }
 
-// Issue returns a certificate that holds for servers and for clients.
+// WriteAll writes the certificates of several authorities to one file of dir, as
+// while one of them takes over from another, and returns the file.
+func WriteAll(t testing.TB, dir, name string, authorities ...*CA) string {
+	t.Helper()
+	var all []byte
+	for _, ca := range authorities {
+		all = append(all, ca.PEM...)
+	}
+	return write(t, filepath.Join(dir, name+".pem"), all)
+}
+
+// Issue returns a certificate that holds for servers and for clients, unless leaf
+// says otherwise.
 func (ca *CA) Issue(t testing.TB, leaf Leaf) Pair {
 	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -89,7 +115,14 @@ func (ca *CA) Issue(t testing.TB, leaf Leaf) Pair {
 		DNSNames: leaf.DNS, IPAddresses: leaf.IPs,
 		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		ExtKeyUsage: leaf.Usage,
+	}
+	if leaf.Usage == nil {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	}
+	if leaf.IsCA {
+		template.IsCA, template.BasicConstraintsValid = true, true
+		template.KeyUsage |= x509.KeyUsageCertSign
 	}
 	if template.NotBefore.IsZero() {
 		template.NotBefore = time.Now().Add(-time.Hour)
@@ -114,7 +147,7 @@ func (ca *CA) Issue(t testing.TB, leaf Leaf) Pair {
 		t.Fatalf("marshalling a key: %v", err)
 	}
 	return Pair{
-		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Cert: append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), ca.issuer...),
 		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
 	}
 }
