@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -50,8 +49,8 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
 	x.call.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
 	x.call.Secure = r.TLS != nil
 	measure(x.call, r.Header)
-	if r.TLS != nil {
-		x.call.Source = Source(r.TLS.VerifiedChains)
+	if h.Identify != nil && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 { // what was only shown proves nothing
+		x.call.Source = h.Identify(r.TLS)
 	}
 	x.interim = &interim{
 		w: w, pseudonym: h.Pseudonym, hops: h.hops,
@@ -90,21 +89,6 @@ func (x *exchange) lend(r *http.Request) {
 		interrupt: func() { x.unwatch() },
 	}
 	x.req.Body = x.up
-}
-
-// Source returns who a verified certificate names: its SPIFFE ID or, without one,
-// its subject. It returns "" where nothing was verified.
-func Source(verified [][]*x509.Certificate) mesh.Identity {
-	if len(verified) == 0 || len(verified[0]) == 0 {
-		return ""
-	}
-	leaf := verified[0][0]
-	for _, uri := range leaf.URIs {
-		if uri.Scheme == "spiffe" {
-			return mesh.Identity(uri.String())
-		}
-	}
-	return mesh.Identity(leaf.Subject.String())
 }
 
 // fault returns err as the Fault to answer with or to end with, of kind otherwise

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,10 @@ type Config struct {
 	// Protected lists header fields, such as those of identity, that a client's
 	// Connection field must not remove. A name may end in "*".
 	Protected []string
+
+	// Identify says who the client is, for Call.Source. It is asked only where the
+	// server has verified a certificate of the client's. Nil identifies nobody.
+	Identify func(*tls.ConnectionState) mesh.Identity
 
 	// StallTimeout cuts off a client that accepts no byte for this long, or at
 	// most half as long again; the call's deadline does in any case. In a tunnel it

@@ -2,19 +2,15 @@ package bridge_test
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
 	"outrider/internal/bridge"
-	"outrider/internal/identity/identitytest"
 	"outrider/internal/mesh"
 )
 
@@ -231,58 +227,6 @@ func TestRequestTrailers(t *testing.T) {
 			t.Errorf("trailers %q", got.trailer)
 		}
 	})
-}
-
-func TestSource(t *testing.T) {
-	ca := identitytest.NewCA(t)
-	for _, tt := range []struct {
-		name string
-		leaf identitytest.Leaf
-		want mesh.Identity
-	}{
-		{"spiffe", identitytest.Leaf{CommonName: "c", URIs: []string{"https://a.example", "spiffe://mesh.example/orders"}}, "spiffe://mesh.example/orders"},
-		{"subject", identitytest.Leaf{CommonName: "orders"}, "CN=orders"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			cert := ca.Issue(t, tt.leaf).TLS(t)
-			leaf, err := x509.ParseCertificate(cert.Certificate[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := bridge.Source([][]*x509.Certificate{{leaf}}); got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-	if got := bridge.Source(nil); got != "" {
-		t.Errorf("nobody verified is %q", got)
-	}
-
-	// A certificate that was shown and not verified is nobody's.
-	for _, tt := range []struct {
-		auth tls.ClientAuthType
-		want mesh.Identity
-	}{{tls.RequireAnyClientCert, ""}, {tls.RequireAndVerifyClientCert, "CN=orders"}} {
-		got := make(chan mesh.Identity, 1)
-		server := httptest.NewUnstartedServer(bridge.New(bridge.Config{Stack: mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-			got <- mesh.From(req).Source
-			return over(req)
-		})}))
-		server.TLS = &tls.Config{ClientAuth: tt.auth, ClientCAs: ca.Pool()}
-		server.StartTLS()
-		t.Cleanup(server.Close)
-		p := &proxy{Server: server}
-		transport := &http.Transport{TLSClientConfig: withTLS(p, ca.Issue(t, identitytest.Leaf{CommonName: "orders"}).TLS(t))}
-		t.Cleanup(transport.CloseIdleConnections)
-		resp, err := (&http.Client{Transport: transport}).Get(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if source := await(t, got); source != tt.want {
-			t.Errorf("%v: source %q, want %q", tt.auth, source, tt.want)
-		}
-	}
 }
 
 func TestPanics(t *testing.T) {
