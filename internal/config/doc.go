@@ -1,6 +1,6 @@
-// Package config reads the configuration: defaults, then the file, then the
-// environment, then flags, then every check that can be made without binding a
-// port. It is the only user of viper.
+// Package config reads the configuration: defaults, then the variables of Consul's
+// own tools, then the file, then the environment, then flags, then every check that
+// can be made without binding a port. It is the only user of viper.
 //
 // It never starts anything, never reads the process's own environment and never
 // changes a [Config] that it has returned. A key that it does not know, or whose
@@ -24,7 +24,8 @@
 //	off      this plain value switches the block off
 //	one      the values allowed, separated by |
 //	min, max the bounds, in the notation of the file
-//	is       the form of a string, of a list's members or of a map's values
+//	is       the form of a string, of a list's members or of a map's values; a file
+//	         must be there, and a reload follows it, but for a live-file
 //	keys     the form of a map's keys
 //	inherit  the block starts from the one above it, and changes what it names
 //	secret   never shown
