@@ -40,16 +40,15 @@ type Config struct {
 
 const (
 	dialTimeout  = 2 * time.Second
-	tokenHeader  = "X-Consul-Token" //nolint:gosec // the field's name
 	maxTokenFile = 64 << 10
 )
 
 // Client speaks to one agent. It is safe for concurrent use.
 type Client struct {
-	cfg     Config
-	api     *api.Client
-	watches chan struct{} // one for each query that blocks
-	pool    *http.Transport
+	cfg   Config
+	api   *api.Client
+	turns *turns
+	pool  *http.Transport
 }
 
 // New returns a client. It opens no connection and reads no file.
@@ -62,30 +61,43 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{cfg: cfg, watches: make(chan struct{}, cfg.MaxWatches)}
+	c := &Client{cfg: cfg, turns: newTurns(cfg.MaxWatches)}
 	c.pool = &http.Transport{ // Proxy is nil: the environment's is not used
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		MaxIdleConnsPerHost: 8,
+		MaxIdleConnsPerHost: pollsAtOnce,
 		IdleConnTimeout:     30 * time.Second,
 		TLSHandshakeTimeout: dialTimeout,
 	}
 	if cfg.Scheme == "https" {
 		c.pool.TLSClientConfig = cfg.tls()
 	}
+	if err := c.speak(c.pool); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// speak makes c send its requests through next.
+func (c *Client) speak(next http.RoundTripper) error {
 	var err error
 	c.api, err = api.NewClient(&api.Config{
-		Address:    cfg.Address,
-		Scheme:     cfg.Scheme,
-		Datacenter: cfg.Datacenter,
-		HttpClient: &http.Client{Transport: &authorized{next: c.pool, cfg: &c.cfg}},
+		Address:    c.cfg.Address,
+		Scheme:     c.cfg.Scheme,
+		Datacenter: c.cfg.Datacenter,
+		HttpClient: &http.Client{
+			Transport: &authorized{next: next, cfg: &c.cfg},
+			// The agent's API redirects nobody, and authorized would give the token to
+			// whoever a redirect names.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 		// Else the library would read CONSUL_HTTP_TOKEN and its file; authorized sets what
 		// is sent.
 		Token: "-",
 	})
 	if err != nil {
-		return nil, fmt.Errorf("consul: %w", err)
+		return fmt.Errorf("consul: %w", err)
 	}
-	return c, nil
+	return nil
 }
 
 // tls returns the settings for the agent's TLS.
@@ -125,26 +137,3 @@ func (c *Config) token() (string, error) {
 
 // Close closes connections that no request uses.
 func (c *Client) Close() { c.pool.CloseIdleConnections() }
-
-// authorized puts the token of the moment into each request.
-type authorized struct {
-	next http.RoundTripper
-	cfg  *Config
-}
-
-// RoundTrip sends req with the token.
-func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
-	token, err := a.cfg.token()
-	if err != nil {
-		if req.Body != nil {
-			req.Body.Close()
-		}
-		return nil, err
-	}
-	req = req.Clone(req.Context())
-	req.Header.Del(tokenHeader)
-	if token != "" {
-		req.Header.Set(tokenHeader, token)
-	}
-	return a.next.RoundTrip(req)
-}
