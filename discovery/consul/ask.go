@@ -49,7 +49,7 @@ type answer struct {
 // whether the servers have a leader. So one that lacks an endpoint is followed by a
 // poll, which says both, and so is one whose index has gone back.
 func (w *watching) ask(ctx context.Context) (answer, error) {
-	if w.index == 0 || !w.client.turns.place(ctx) {
+	if w.index == 0 || !w.place(ctx) {
 		return w.poll(ctx)
 	}
 	a, err := w.block(ctx)
@@ -61,9 +61,41 @@ func (w *watching) ask(ctx context.Context) (answer, error) {
 	return sure, err
 }
 
+// place waits for a place. It reports false when the time has come to poll instead,
+// or ctx has ended; the wait then goes on.
+func (w *watching) place(ctx context.Context) bool {
+	turns := w.client.turns
+	if w.ticket == nil {
+		w.ticket = turns.line()
+	}
+	select {
+	case <-w.ticket:
+		return true
+	default:
+	}
+	timer := time.NewTimer(jitter(pollPause(turns.waiting())))
+	defer timer.Stop()
+	select {
+	case <-w.ticket:
+		return true
+	case <-timer.C:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// leave gives the place back, or the wait for it up.
+func (w *watching) leave() {
+	if w.ticket != nil {
+		w.client.turns.leave(w.ticket)
+		w.ticket = nil
+	}
+}
+
 // block asks in a place that it gives back.
 func (w *watching) block(ctx context.Context) (answer, error) {
-	defer w.client.turns.leavePlace()
+	defer w.leave()
 	wait := jitter(longWait)
 	begun := time.Now()
 	a, err := w.send(ctx, wait)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,7 +128,13 @@ func (a *agent) wipe() {
 func (a *agent) requests(service string) []asked {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(a.asked), func(r asked) bool { return service != "" && r.service != service })
+	var all []asked
+	for _, r := range a.asked {
+		if service == "" || r.service == service {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // loads returns how many queries of each kind there were at once, at most.

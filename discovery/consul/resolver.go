@@ -76,6 +76,7 @@ func (r *Resolver) Watch(ctx context.Context, s mesh.Service, update func([]mesh
 		return fmt.Errorf("consul: %w", err)
 	}
 	w := &watching{Resolver: r, name: name, update: update, log: r.client.cfg.Log.With("service", name)}
+	defer w.leave()
 	for {
 		a, err := w.ask(ctx)
 		if ctx.Err() != nil {
@@ -114,6 +115,7 @@ type watching struct {
 	update func([]mesh.Endpoint)
 	log    *slog.Logger
 
+	ticket   ticket          // for a place; nil: neither has one nor waits for it
 	index    uint64          // of the last answer; zero asks without blocking
 	answered bool            // there has been an answer
 	last     []mesh.Endpoint // what it said
@@ -185,6 +187,7 @@ func (w *watching) fail(err error) time.Duration {
 		w.log.Warn(string(kind), "endpoints", len(w.last), "error", err)
 	}
 	w.index = 0
+	w.leave() // it would not be used
 	pause := backoff(w.failures)
 	w.failures++
 	if busy, ok := errors.AsType[*busyError](err); ok && busy.after > 0 {

@@ -2,7 +2,8 @@ package consul
 
 import (
 	"context"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -17,49 +18,66 @@ const (
 // turns shares one agent among the watches of a Client. There are places for
 // queries that block, and a few lanes for those that do not, so that the agent
 // never sees more than both together. A watch gives its place back after each
-// query, and the one that has waited longest takes it; without a place it polls.
+// query, and the one that has waited longest gets it; without a place it polls.
 //
 // No query is cut short to make room: an agent may go on with a query whose client
 // has left, and would count its connection until the end.
 type turns struct {
-	places  chan struct{} // one for each query that blocks
-	lanes   chan struct{} // one for each that does not
-	without atomic.Int64  // watches that want a place and have none
+	lanes chan struct{} // one for each query that does not block
+
+	mu    sync.Mutex // protects free and queue
+	free  int        // places; none while somebody waits
+	queue []ticket   // who waits for a place, longest first
 }
+
+// ticket is closed when its holder has a place. Nil is no ticket.
+type ticket chan struct{}
 
 func newTurns(places int) *turns {
-	return &turns{places: make(chan struct{}, places), lanes: make(chan struct{}, pollsAtOnce)}
+	return &turns{free: places, lanes: make(chan struct{}, pollsAtOnce)}
 }
 
-// place takes a place. It reports false when the time has come to poll instead, or
-// ctx has ended.
-func (t *turns) place(ctx context.Context) bool {
-	select {
-	case t.places <- struct{}{}:
-		return true
-	default:
+// line gives out a ticket.
+func (t *turns) line() ticket {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mine := make(ticket)
+	if t.free > 0 {
+		t.free--
+		close(mine)
+		return mine
 	}
-	n := t.without.Add(1)
-	defer t.without.Add(-1)
-	timer := time.NewTimer(jitter(pollPause(n)))
-	defer timer.Stop()
-	select {
-	case t.places <- struct{}{}:
-		return true
-	case <-timer.C:
-		return false
-	case <-ctx.Done():
-		return false
-	}
+	t.queue = append(t.queue, mine)
+	return mine
 }
 
-// pollPause is how long each of n watches waits between two polls.
-func pollPause(n int64) time.Duration {
+// waiting returns how many wait for a place.
+func (t *turns) waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.queue)
+}
+
+// leave gives a place back, or the wait for it up.
+func (t *turns) leave(mine ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at := slices.Index(t.queue, mine); at >= 0 {
+		t.queue = slices.Delete(t.queue, at, at+1)
+		return
+	}
+	if len(t.queue) == 0 {
+		t.free++
+		return
+	}
+	close(t.queue[0])
+	t.queue = slices.Delete(t.queue, 0, 1)
+}
+
+// pollPause is how long each of n watches without a place waits between two polls.
+func pollPause(n int) time.Duration {
 	return max(pollEvery, time.Duration(n)*time.Second/pollRate)
 }
-
-// leavePlace gives a place back.
-func (t *turns) leavePlace() { <-t.places }
 
 // lane takes a lane. It reports false when none became free within d, or ctx has
 // ended.
