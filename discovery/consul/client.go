@@ -71,21 +71,21 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Scheme == "https" {
 		c.pool.TLSClientConfig = cfg.tls()
 	}
-	if err := c.speak(c.pool); err != nil {
+	if err := c.speak(c.pool, maxAnswer); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// speak makes c send its requests through next.
-func (c *Client) speak(next http.RoundTripper) error {
+// speak makes c send its requests through next, and read most bytes of an answer.
+func (c *Client) speak(next http.RoundTripper, most int64) error {
 	var err error
 	c.api, err = api.NewClient(&api.Config{
 		Address:    c.cfg.Address,
 		Scheme:     c.cfg.Scheme,
 		Datacenter: c.cfg.Datacenter,
 		HttpClient: &http.Client{
-			Transport: &authorized{next: next, cfg: &c.cfg},
+			Transport: &authorized{next: next, cfg: &c.cfg, most: most},
 			// The agent's API redirects nobody, and authorized would give the token to
 			// whoever a redirect names.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -207,13 +207,16 @@ func (a *agent) answer(req *http.Request, name string, query url.Values) (*http.
 
 // block waits as long as the query asks for, and reports whether it had an index.
 func (a *agent) block(req *http.Request, name string, query url.Values) (bool, error) {
-	index, err := strconv.ParseUint(query.Get("index"), 10, 64)
-	if err != nil || index == 0 {
+	if !query.Has("index") {
 		return false, nil
+	}
+	index, err := strconv.ParseUint(query.Get("index"), 10, 64)
+	if err != nil {
+		return false, err
 	}
 	wait, err := time.ParseDuration(query.Get("wait"))
 	if err != nil {
-		wait = 5 * time.Minute
+		return false, err
 	}
 	a.mu.Lock()
 	s := a.service(name)

@@ -10,9 +10,9 @@ const (
 	AnswerTime  = answerTime
 	Floor       = floor
 	BackoffMost = backoffMost
-	MaxAnswer   = maxAnswer
+	MaxAnswer   = 1 << 20 // through Speak
 	MaxNote     = maxNote
 )
 
 // Speak makes c send its requests through next, so that no socket is needed.
-func (c *Client) Speak(next http.RoundTripper) error { return c.speak(next) }
+func (c *Client) Speak(next http.RoundTripper) error { return c.speak(next, MaxAnswer) }

@@ -15,7 +15,7 @@ import (
 	"outrider/internal/mesh"
 )
 
-var blank = bytes.Repeat([]byte(" "), 1<<20)
+var blank = bytes.Repeat([]byte(" "), 64<<10)
 
 // endless is a body without end.
 type endless struct{ read int64 }
@@ -39,7 +39,7 @@ func TestAnswerIsBounded(t *testing.T) {
 		w := watch(t, a.client(t, consul.Config{}), consul.Query{})
 		w.stop(t)
 		failed, _ := w.failures()
-		if len(failed) != 1 || !strings.Contains(failed[0].Error(), "larger than 64 MiB") {
+		if len(failed) != 1 || !strings.Contains(failed[0].Error(), "larger than 1048576 bytes") {
 			t.Errorf("got %v", failed)
 		}
 		if body.read > consul.MaxAnswer+16 { // it looks for the end

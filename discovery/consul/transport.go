@@ -20,6 +20,7 @@ const (
 type authorized struct {
 	next http.RoundTripper
 	cfg  *Config
+	most int64 // bytes of an answer
 }
 
 // RoundTrip sends req with the token. An answer 429 or 503 is a *busyError.
@@ -46,13 +47,10 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	case resp.StatusCode >= 300:
 		resp.Body = &bounded{ReadCloser: resp.Body, left: maxErrorText, end: io.EOF}
 	default:
-		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer, end: errTooLarge}
+		resp.Body = &bounded{ReadCloser: resp.Body, left: a.most, end: fmt.Errorf("the answer is larger than %d bytes", a.most)}
 	}
 	return resp, nil
 }
-
-// errTooLarge is what reading too large an answer ends with.
-var errTooLarge = fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
 
 // bounded ends a body after so many bytes.
 type bounded struct {
