@@ -41,7 +41,7 @@ func (l *loader) checkConsul() {
 // checkTokenFile warns of a file without a token. It may be being written, and is
 // read anew at each request.
 func (l *loader) checkTokenFile(name string) {
-	if name == "" || l.failed["consul.token_file"] {
+	if name == "" {
 		return
 	}
 	if text, err := l.read(name); err == nil && strings.TrimSpace(string(text)) == "" {
@@ -82,9 +82,6 @@ func (l *loader) checkIdentity() {
 func (l *loader) checkPEM(path, file, kind, what string) {
 	if file == "" {
 		l.fault(path, "missing: provider: files needs a file with %s", what)
-		return
-	}
-	if l.failed[path] {
 		return
 	}
 	text, err := l.read(file)

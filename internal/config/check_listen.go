@@ -82,9 +82,15 @@ func (l *loader) checkListeners() {
 
 // overlap reports whether two hosts can stand for the same address.
 func overlap(a, b string) bool {
-	const local = "localhost"
-	same := a == b || a == local && loopback(b) || b == local && loopback(a)
-	return same || unspecified(a) || unspecified(b)
+	return numeric(a) == numeric(b) || unspecified(a) || unspecified(b)
+}
+
+// numeric returns the address that Go's net.Listen takes localhost for.
+func numeric(host string) string {
+	if host == "localhost" {
+		return "127.0.0.1"
+	}
+	return host
 }
 
 func unspecified(host string) bool {

@@ -21,7 +21,7 @@ func (l *loader) locate(path string, s *Service) {
 	if l.cfg.Consul == nil {
 		return // checkService tells
 	}
-	if s.Consul == nil && len(l.present(path, "url", "instances", "consul")) == 0 {
+	if len(l.present(path, "url", "instances", "consul")) == 0 {
 		s.Consul = blankOf[ConsulService]()
 	}
 	if s.Consul == nil {

@@ -123,6 +123,7 @@ func TestAutoTellsTheCommand(t *testing.T) {
 		{"outbound: {}", "OUTRIDER_SERVICE_NAME=a", config.Run},
 		{"", "OUTRIDER_SERVICE_APP=a:1", config.Run},
 		{"inbound: {}", "", config.Run},
+		{"outbound: {}", "", config.Run},
 	} {
 		o := config.Options{
 			File: "s.yml", Mode: config.Auto, ReadFile: file("s.yml", tt.text),
