@@ -13,14 +13,19 @@ import (
 // concurrent use.
 type Balancer struct {
 	cfg      Config
-	policy   policy
-	epoch    time.Time // instants are durations since then: monotonic, and one word
+	key      *keySource // nil where the policy asks for none
+	epoch    time.Time  // instants are durations since then: monotonic, and one word
 	snapshot atomic.Pointer[snapshot]
+	flight   [2]atomic.Int64 // requests in flight, in our zone and elsewhere; not counted without key
 
-	mu     sync.Mutex           // protects all below, and publishing a snapshot
-	known  map[string]*endpoint // by ID
-	views  []*view              // one for each distinct Breaker; a view's index is its place
-	closed bool
+	mu         sync.Mutex           // protects all below, and publishing a snapshot
+	near       policy               // one for each group: each has turns of its own
+	far, spare policy               //
+	known      map[string]*endpoint // by ID
+	views      []*view              // one for each distinct Breaker; a view's index is its place
+	generation uint64               // of the set: an endpoint that is behind has left
+	begun      bool                 // there has been an endpoint
+	closed     bool
 }
 
 // New returns a Balancer without endpoints. It refuses an unknown policy, a missing
@@ -29,12 +34,21 @@ func New(cfg Config) (*Balancer, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	p, err := newPolicy(cfg.Policy, cfg.Rand)
-	if err != nil {
-		return nil, err
+	b := &Balancer{cfg: cfg, epoch: time.Now(), known: map[string]*endpoint{}}
+	for _, p := range []*policy{&b.near, &b.far, &b.spare} {
+		var err error
+		if *p, err = newPolicy(cfg.Policy, cfg.Rand); err != nil {
+			return nil, err
+		}
 	}
-	b := &Balancer{cfg: cfg, policy: p, epoch: time.Now()}
-	b.snapshot.Store(&snapshot{renew: never})
+	if cfg.Policy == RingHash {
+		key, err := newKeySource(cfg.HashOn)
+		if err != nil {
+			return nil, err
+		}
+		b.key = key
+	}
+	b.snapshot.Store(&snapshot{renew: never, share: 1})
 	return b, nil
 }
 
@@ -51,42 +65,61 @@ func (b *Balancer) Update(set []mesh.Endpoint) {
 
 // replace makes set the endpoints. b.mu is held.
 func (b *Balancer) replace(set []mesh.Endpoint) {
-	known := make(map[string]*endpoint, len(set))
+	now, was := b.now(), b.snapshot.Load().all
+	b.generation++
 	all := make([]*member, 0, len(set))
 	members := make([]member, len(set)) // one allocation instead of one each
 	for i, info := range set {
 		if info.ID == "" {
 			info.ID = info.Address
 		}
-		if known[info.ID] != nil {
+		e := b.known[info.ID]
+		if e != nil && e.generation == b.generation {
 			continue
 		}
-		e := b.known[info.ID]
 		if e == nil || !e.same(info) {
-			e = b.join(info)
+			e = b.join(info, now)
+			b.known[info.ID] = e
 		}
-		b.heard(e, info.Unhealthy)
-		known[info.ID] = e
+		e.generation = b.generation
+		b.heard(e, info, now)
 		members[i] = member{endpoint: e, said: info, weight: float64(min(info.Share(), maxWeight))}
 		all = append(all, &members[i])
 	}
-	left := b.known
-	b.known = known
-	b.publish(all, b.now())
-	for id, e := range left {
-		if known[id] != e {
-			e.leave()
+	b.begun = b.begun || len(all) > 0
+	b.publish(all, now)
+	for _, m := range was {
+		if m.generation == b.generation {
+			continue
 		}
+		if b.known[m.info.ID] == m.endpoint { // else another address has its ID now
+			delete(b.known, m.info.ID)
+		}
+		m.leave()
 	}
 }
 
-// heard notes what is said of e's health. One that was ill and has recovered begins
-// anew: the failures that it was ejected for are those of its illness. b.mu is held.
-func (b *Balancer) heard(e *endpoint, unhealthy bool) {
-	recovered := e.unhealthy && !unhealthy
-	e.unhealthy = unhealthy
-	if recovered && e.ejectedUntil.Load() > 0 {
-		e.ejectedUntil.Store(int64(b.now())) // publish, which follows, gives it back
+// heard notes what is said of e. One that was ill, or withdrawn, and is no longer
+// begins anew: the failures that it was ejected for are those of its illness, and what
+// was done to it may have left it cold. b.mu is held.
+func (b *Balancer) heard(e *endpoint, info mesh.Endpoint, now time.Duration) {
+	if info.Withdrawn != e.withdrawn {
+		e.withdrawn = info.Withdrawn
+		if e.withdrawn {
+			e.place.dismiss()
+		} else {
+			e.place.readmit()
+		}
+	}
+	out := info.Unhealthy || info.Withdrawn
+	recovered := e.out && !out
+	e.out = out
+	if !recovered {
+		return
+	}
+	b.warmUp(e, now)
+	if until := e.ejectedUntil.Load(); until > 0 {
+		e.ejectedUntil.Store(min(until, int64(now))) // publish, which follows, gives it back
 	}
 }
 
@@ -124,9 +157,13 @@ func (b *Balancer) Through(settings *Breaker) http.RoundTripper {
 }
 
 // join makes what is kept of a new endpoint. b.mu is held.
-func (b *Balancer) join(info mesh.Endpoint) *endpoint {
+func (b *Balancer) join(info mesh.Endpoint, now time.Duration) *endpoint {
 	e := newEndpoint(info, b.cfg)
+	e.place.total = b.part(info.Zone)
 	e.circuits.Store(b.circuits(e))
+	if b.begun { // who was there before us is no newcomer, as far as we know
+		b.warmUp(e, now)
+	}
 	return e
 }
 

@@ -17,6 +17,7 @@ const (
 	RoundRobin       = "round_robin"       // one after the other
 	Weighted         = "weighted"          // one after the other, by weight
 	LeastConnections = "least_connections" // the fewest requests in flight for its weight
+	RingHash         = "ring_hash"         // the same one for the same key, unless it has too much to do
 )
 
 // Transport carries requests to one endpoint.
@@ -31,9 +32,21 @@ type Config struct {
 	Service mesh.Service
 	// Policy says which endpoint is next. Empty means P2C.
 	Policy string
+	// HashOn says what RingHash takes as a request's key: "client_ip", "header:NAME" or
+	// "cookie:NAME". Empty means client_ip. A request without the key goes where P2C
+	// would send it.
+	HashOn string
 	// PanicThreshold is a percentage: below this share of endpoints that are healthy
-	// and not ejected, both are disregarded. Zero disables.
+	// and not ejected, both are disregarded. Withdrawn ones count on neither side. Zero
+	// disables.
 	PanicThreshold int
+	// SlowStart is how long the weight of an endpoint that joins, or recovers, takes to
+	// grow from a tenth to the whole. Zero disables.
+	SlowStart time.Duration
+	// Zone is where we are; empty is unknown. ZoneFirst keeps the requests in it for as
+	// long as enough of its endpoints are healthy. It does nothing where Zone is empty.
+	Zone      string
+	ZoneFirst bool
 	// Outlier says when an endpoint is ejected.
 	Outlier Outlier
 	// MaxConnections bounds the requests in flight per endpoint. Zero is unlimited.
@@ -100,6 +113,9 @@ func (c *Config) complete() error {
 	}
 	if c.MaxPending < 0 {
 		refuse("MaxPending", c.MaxPending)
+	}
+	if c.SlowStart < 0 {
+		refuse("SlowStart", c.SlowStart)
 	}
 	o := &c.Outlier
 	if o.ConsecutiveFailures < 0 {

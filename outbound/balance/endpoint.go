@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"outrider/internal/mesh"
 )
 
@@ -12,17 +14,22 @@ import (
 // snapshots come and go.
 type endpoint struct {
 	info  mesh.Endpoint // as it was when it joined
+	seed  uint64        // of its points on a ring: its address, hashed
 	place places
 	cost  ewma
+	fails recent
 
 	successes atomic.Uint64
 	failures  atomic.Uint64
 	streak    atomic.Int64 // failures in a row
 
+	warm         atomic.Int64  // instant at which its slow start ends; zero without. Written under Balancer.mu
 	ejectedUntil atomic.Int64  // instant; zero when not ejected. Written under Balancer.mu
 	ejections    int           // in its record, less what has been forgiven. Protected by Balancer.mu
 	returned     time.Duration // when the last ejection ended. Protected by Balancer.mu
-	unhealthy    bool          // what was said of it last. Protected by Balancer.mu
+	out          bool          // unhealthy or withdrawn, as was said last. Protected by Balancer.mu
+	withdrawn    bool          // as was said last. Protected by Balancer.mu
+	generation   uint64        // of the last set that had it. Protected by Balancer.mu
 
 	circuits atomic.Pointer[[]*circuit] // by view
 
@@ -32,7 +39,7 @@ type endpoint struct {
 }
 
 func newEndpoint(info mesh.Endpoint, cfg Config) *endpoint {
-	e := &endpoint{info: info, dial: cfg.Dial}
+	e := &endpoint{info: info, seed: xxhash.Sum64String(info.Address), dial: cfg.Dial}
 	e.place.open(cfg.MaxConnections, cfg.MaxPending)
 	return e
 }
@@ -63,14 +70,14 @@ func (e *endpoint) circuit(v *view) *circuit {
 // leave is called when the endpoint is no longer in the set: who waits for it goes
 // elsewhere.
 func (e *endpoint) leave() {
-	e.place.close()
+	e.place.leave()
 	e.closeIdle()
 }
 
 // release gives a place back. The last request of an endpoint that has left closes
 // the connections that have become idle since.
 func (e *endpoint) release() {
-	if e.place.release() == 0 && e.place.closed() {
+	if e.place.release() == 0 && e.place.left.Load() {
 		e.closeIdle()
 	}
 }

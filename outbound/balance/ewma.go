@@ -32,8 +32,14 @@ const (
 
 // at returns the cost in nanoseconds at the instant now; zero is unknown.
 func (e *ewma) at(now time.Duration) float64 {
-	cost, weight := unpack(e.word.Load(), now)
-	return cost * weight
+	_, cost := e.read(now)
+	return cost
+}
+
+// read returns the cost when it was observed last, and what has become of it.
+func (e *ewma) read(now time.Duration) (last, cost float64) {
+	last, weight := unpack(e.word.Load(), now)
+	return last, last * weight
 }
 
 // observe adds an exchange that took so long.
@@ -81,4 +87,24 @@ func unpack(word uint64, now time.Duration) (cost, weight float64) {
 
 func pack(cost float64, now time.Duration) uint64 {
 	return uint64(math.Float32bits(float32(cost)))<<32 | uint64(uint32(now>>tick))
+}
+
+// recent counts what happened of late, in a word like ewma's: each time counts one, and
+// less and less as time goes by.
+type recent struct{ word atomic.Uint64 }
+
+func (r *recent) add(now time.Duration) {
+	for {
+		word := r.word.Load()
+		count, weight := unpack(word, now)
+		if r.word.CompareAndSwap(word, pack(count*weight+1, now)) {
+			return
+		}
+	}
+}
+
+// at returns the count at the instant now.
+func (r *recent) at(now time.Duration) float64 {
+	count, weight := unpack(r.word.Load(), now)
+	return count * weight
 }

@@ -59,6 +59,9 @@ func (x *exchange) settle(v verdict) {
 	}
 	now := x.b.now()
 	x.to.cost.observe(now, now-x.start, v)
+	if v == failed {
+		x.to.fails.add(now)
+	}
 	x.b.judge(x.to, now, v)
 }
 

@@ -125,8 +125,14 @@ func request(ctx context.Context, tried ...string) (*http.Request, *mesh.Call) {
 }
 
 // send sends a request from its head to its end, and returns where it went.
-func send(rt http.RoundTripper, tried ...string) (string, error) {
+func send(rt http.RoundTripper, tried ...string) (string, error) { return sendKeyed(rt, "", tried...) }
+
+// sendKeyed sends one with a key in its header X-Key.
+func sendKeyed(rt http.RoundTripper, key string, tried ...string) (string, error) {
 	req, call := request(context.Background(), tried...)
+	if key != "" {
+		req.Header.Set("X-Key", key)
+	}
 	resp, err := rt.RoundTrip(req)
 	if err == nil {
 		_ = resp.Body.Close()

@@ -35,8 +35,8 @@ func (b *Balancer) eject(e *endpoint, now time.Duration) {
 	if now >= s.renew {
 		s = b.publish(s.all, now)
 	}
-	out := e.place.closed() || e.ejectedUntil.Load() != 0
-	most := max(1, len(s.all)*b.cfg.Outlier.MaxEjectedPercent/100)
+	out := e.place.left.Load() || e.withdrawn || e.ejectedUntil.Load() != 0
+	most := max(1, s.present*b.cfg.Outlier.MaxEjectedPercent/100)
 	if out || s.healthy < 2 || s.ejected >= most {
 		return
 	}

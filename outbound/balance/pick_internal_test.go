@@ -9,7 +9,7 @@ import (
 	"outrider/internal/mesh"
 )
 
-var policies = []string{P2C, RoundRobin, Weighted, LeastConnections}
+var policies = []string{P2C, RoundRobin, Weighted, LeastConnections, RingHash}
 
 type silent struct{}
 

@@ -8,8 +8,11 @@ import (
 // places bounds the requests in flight at one endpoint, and those that wait.
 type places struct {
 	taken   chan struct{} // a semaphore, whose senders queue first come, first served; nil is unlimited
-	gone    chan struct{} // closed when the endpoint has left
 	pending int64         // how many may wait
+	total   *atomic.Int64 // in flight at many endpoints, this one's included; nil where nobody asks
+
+	gone atomic.Pointer[chan struct{}] // closed when who waits is to go elsewhere
+	left atomic.Bool                   // the endpoint is no longer in the set
 
 	inFlight atomic.Int64
 	waiting  atomic.Int64
@@ -17,7 +20,8 @@ type places struct {
 
 // open makes so many places, zero for no limit, and room for pending to wait.
 func (p *places) open(limit, pending int) {
-	p.gone, p.pending = make(chan struct{}), int64(pending)
+	p.pending = int64(pending)
+	p.readmit()
 	if limit > 0 {
 		p.taken = make(chan struct{}, limit)
 	}
@@ -38,12 +42,21 @@ func (p *places) enter() bool {
 			return false
 		}
 	}
-	p.inFlight.Add(1)
+	p.count(1)
 	return true
 }
 
+// count adds n requests in flight, and returns how many there are.
+func (p *places) count(n int64) int64 {
+	if p.total != nil {
+		p.total.Add(n)
+	}
+	return p.inFlight.Add(n)
+}
+
 // wait takes a place, waiting for it until either context ends. It reports false
-// when there is none to be had: too many wait, the endpoint left, or a context ended.
+// when there is none to be had: too many wait, the endpoint left or was withdrawn, or a
+// context ended.
 func (p *places) wait(call, attempt context.Context) bool {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > p.pending {
@@ -51,9 +64,9 @@ func (p *places) wait(call, attempt context.Context) bool {
 	}
 	select {
 	case p.taken <- struct{}{}:
-		p.inFlight.Add(1)
+		p.count(1)
 		return true
-	case <-p.gone:
+	case <-*p.gone.Load():
 	case <-call.Done():
 	case <-attempt.Done():
 	}
@@ -62,7 +75,7 @@ func (p *places) wait(call, attempt context.Context) bool {
 
 // release gives a place back and returns how many requests are still in flight.
 func (p *places) release() int64 {
-	left := p.inFlight.Add(-1)
+	left := p.count(-1)
 	if p.taken != nil {
 		<-p.taken
 	}
@@ -72,14 +85,22 @@ func (p *places) release() int64 {
 // load returns how many requests there are, in flight or waiting.
 func (p *places) load() float64 { return float64(p.inFlight.Load() + p.waiting.Load()) }
 
-// close sends away who waits. It is called once.
-func (p *places) close() { close(p.gone) }
+// dismiss sends away who waits, and whoever comes to wait from now on. It and what
+// follows are called with Balancer.mu held.
+func (p *places) dismiss() { close(*p.gone.Load()) }
 
-func (p *places) closed() bool {
+// readmit lets requests wait again after dismiss.
+func (p *places) readmit() {
+	gone := make(chan struct{})
+	p.gone.Store(&gone)
+}
+
+// leave is called once, when the endpoint has left the set.
+func (p *places) leave() {
+	p.left.Store(true)
 	select {
-	case <-p.gone:
-		return true
+	case <-*p.gone.Load(): // dismissed before
 	default:
-		return false
+		p.dismiss()
 	}
 }

@@ -9,38 +9,49 @@ import (
 // rotation picks one endpoint after the other, or by weight: then the order is a
 // cycle in which each stands as often as its weight says.
 type rotation struct {
+	rand     func() uint64
 	weighted bool
 	turn     atomic.Uint64
+}
+
+// rota is a rotation's order of members.
+type rota struct {
+	*rotation
+	order []*member
 }
 
 // longestCycle bounds what the weights alone make of a cycle; 16384 places tell
 // weights of up to 1:16384 apart.
 const longestCycle = 1 << 14
 
-func (r *rotation) arrange(usable []*member) []*member {
+func (r *rotation) arrange(members, _ []*member) picker {
 	if r.weighted {
-		return cycle(usable)
+		members = cycle(members)
 	}
-	return usable
+	return &rota{r, members}
 }
 
-func (r *rotation) pick(order []*member, q query) *member {
+func (r *rota) pick(q query) *member {
 	const steps = 8
-	n := uint64(len(order))
-	if n == 0 {
-		return nil
-	}
+	n := uint64(len(r.order))
 	turn := r.turn.Add(1)
 	for range min(steps, n) {
-		if m := order[turn%n]; q.allows(m) {
+		if m := r.order[turn%n]; q.allows(m) && !q.passesOver(m) {
 			return m
 		}
 		// Who is passed over loses the turn, else the next one would serve twice.
 		turn = r.turn.Add(1)
 	}
-	// Others turn as well, so those steps may have missed one: look at all.
+	// Many in a row will not do. To go on to the first that will would send it all their
+	// turns.
+	for range min(steps, n) {
+		if m := r.order[below(r.rand, n)]; q.allows(m) && !q.passesOver(m) {
+			return m
+		}
+	}
+	// Those steps may have missed one: look at all.
 	for i := range n {
-		if m := order[(turn+i)%n]; q.allows(m) {
+		if m := r.order[(turn+i)%n]; q.allows(m) {
 			return m
 		}
 	}

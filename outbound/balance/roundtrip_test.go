@@ -20,7 +20,11 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		"no dial":        {balance.Config{}, "invalid Dial nil"},
-		"policy":         {balance.Config{Dial: dial, Policy: "ring_hash"}, `unknown policy "ring_hash"`},
+		"policy":         {balance.Config{Dial: dial, Policy: "ring"}, `unknown policy "ring"`},
+		"slow start":     {balance.Config{Dial: dial, SlowStart: -1}, "invalid SlowStart -1ns"},
+		"key":            {balance.Config{Dial: dial, Policy: "ring_hash", HashOn: "client"}, `unknown HashOn "client"; known are client_ip`},
+		"key's source":   {balance.Config{Dial: dial, Policy: "ring_hash", HashOn: "query:id"}, `HashOn "query:id": what comes before the colon`},
+		"key's name":     {balance.Config{Dial: dial, Policy: "ring_hash", HashOn: "cookie:"}, `and after it a name`},
 		"panic below":    {balance.Config{Dial: dial, PanicThreshold: -1}, "invalid PanicThreshold -1"},
 		"panic above":    {balance.Config{Dial: dial, PanicThreshold: 101}, "invalid PanicThreshold 101"},
 		"connections":    {balance.Config{Dial: dial, MaxConnections: -1}, "invalid MaxConnections -1"},
@@ -30,7 +34,7 @@ func TestNewRefuses(t *testing.T) {
 		"percent below":  {balance.Config{Dial: dial, Outlier: balance.Outlier{MaxEjectedPercent: -1}}, "MaxEjectedPercent -1"},
 		"percent above":  {balance.Config{Dial: dial, Outlier: balance.Outlier{MaxEjectedPercent: 101}}, "MaxEjectedPercent 101"},
 		"all at once":    {balance.Config{MaxPending: -1}, "invalid Dial nil\nbalance: service : invalid MaxPending"},
-		"policy's names": {balance.Config{Dial: dial, Policy: "x"}, "p2c, round_robin, weighted and least_connections"},
+		"policy's names": {balance.Config{Dial: dial, Policy: "x"}, "p2c, round_robin, weighted, least_connections and ring_hash"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := balance.New(tc.cfg)

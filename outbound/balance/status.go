@@ -9,7 +9,8 @@ import (
 // EndpointStatus is how an endpoint fares.
 type EndpointStatus struct {
 	Endpoint     mesh.Endpoint   // its weight, health and note as they were said last
-	Usable       bool            // requests may go there, as far as its breakers let them
+	Usable       bool            // requests may go there, as far as its breakers let them; never when Endpoint.Withdrawn
+	Warmth       float64         // fraction of its weight that its slow start leaves it, from 0.1 to 1
 	EjectedUntil time.Time       // zero when it is not ejected
 	Breakers     []BreakerStatus // one for each distinct setting
 	InFlight     int
@@ -35,13 +36,17 @@ func (b *Balancer) Status() []EndpointStatus {
 		st := EndpointStatus{
 			Endpoint:  m.said,
 			Usable:    s.usable(m),
+			Warmth:    1,
 			InFlight:  int(m.place.inFlight.Load()),
 			Waiting:   int(m.place.waiting.Load()),
 			Latency:   time.Duration(m.cost.at(now)),
 			Successes: m.successes.Load(),
 			Failures:  m.failures.Load(),
 		}
-		if until := m.ejectedUntil.Load(); until != 0 {
+		if s.slowed {
+			st.Warmth = b.warmth(m.endpoint, now)
+		}
+		if until := m.ejectedUntil.Load(); until > int64(now) {
 			st.EjectedUntil = b.epoch.Add(time.Duration(until))
 		}
 		for _, c := range *m.circuits.Load() {

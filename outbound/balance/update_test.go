@@ -2,6 +2,7 @@ package balance_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"reflect"
 	"sync"
@@ -168,7 +169,7 @@ func TestClose(t *testing.T) {
 
 // Everything at once, for the race detector; afterwards nothing may be left over.
 func TestConcurrency(t *testing.T) {
-	for _, policy := range []string{balance.P2C, balance.RoundRobin, balance.Weighted, balance.LeastConnections} {
+	for _, policy := range []string{balance.P2C, balance.RoundRobin, balance.Weighted, balance.LeastConnections, balance.RingHash} {
 		t.Run(policy, func(t *testing.T) {
 			f := newFleet()
 			var n atomic.Uint64
@@ -188,6 +189,7 @@ func TestConcurrency(t *testing.T) {
 			hear := func() { heard.Add(int64(1 + len(b.Status()))) } // allowed from an event
 			b = open(t, balance.Config{
 				Dial: f.dial, Policy: policy, PanicThreshold: 50, MaxConnections: 3, MaxPending: 3,
+				HashOn: "header:X-Key", SlowStart: time.Millisecond, Zone: "east", ZoneFirst: true,
 				Outlier: balance.Outlier{ConsecutiveFailures: 2, BaseEjection: time.Microsecond, MaxEjectedPercent: 50},
 				Events: balance.Events{
 					Ejected:  func(mesh.Endpoint, time.Duration) { hear() },
@@ -198,6 +200,14 @@ func TestConcurrency(t *testing.T) {
 			}, nil)
 			sets := [][]mesh.Endpoint{endpoints("a", "b", "c"), endpoints("b", "c", "d"), endpoints("a", "d"), endpoints("c", "b", "a", "d")}
 			sets[2][0].Unhealthy = true
+			sets[1][0].Withdrawn = true
+			for _, set := range sets {
+				for i := range set {
+					if set[i].ID < "c" {
+						set[i].Zone = "east"
+					}
+				}
+			}
 			b.Update(sets[3])
 
 			var work sync.WaitGroup
@@ -205,7 +215,7 @@ func TestConcurrency(t *testing.T) {
 				work.Go(func() {
 					rt := b.Through(&balance.Breaker{FailureThreshold: 2 + i%2, RecoveryTimeout: time.Microsecond})
 					for j := range 300 {
-						if _, err := send(rt, "a"); err == nil && j%10 == 0 {
+						if _, err := sendKeyed(rt, fmt.Sprint(j%7), "a"); err == nil && j%10 == 0 {
 							b.Status()
 						}
 					}

@@ -57,6 +57,9 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 func (v *view) begin(req *http.Request, call *mesh.Call) (*exchange, error) {
 	last := len(call.Attempts) - 1
 	q := query{view: v, tried: call.Attempts[:last], now: call.Attempts[last].Start.Sub(v.b.epoch)}
+	if v.b.key != nil {
+		q.key, q.keyed = v.b.key.of(call, req)
+	}
 	for range maxPicks {
 		m, full := v.b.pick(q)
 		if m == nil {
@@ -115,28 +118,38 @@ func ended(contexts ...context.Context) error {
 // refusal returns the Fault for a request that no endpoint takes.
 func (v *view) refusal(now time.Duration) *mesh.Fault {
 	s := v.b.current(now)
-	if len(s.order) == 0 {
+	n := len(s.near.members) + len(s.far.members)
+	if n == 0 {
 		return &mesh.Fault{Kind: mesh.NoEndpoints, Err: v.b.emptiness(s)}
 	}
 	recovery := never
-	for _, m := range s.order {
-		c := m.circuit(v)
-		if c.admits(now) {
-			return &mesh.Fault{Kind: mesh.Overflow, Retryable: true,
-				Err: fmt.Errorf("service %s: no place at %d endpoints", v.b.cfg.Service, len(s.order))}
+	for _, g := range [...]*group{&s.near, &s.far} {
+		for _, m := range g.members {
+			c := m.circuit(v)
+			if c.admits(now) {
+				return &mesh.Fault{Kind: mesh.Overflow, Retryable: true,
+					Err: fmt.Errorf("service %s: no place at %d endpoints", v.b.cfg.Service, n)}
+			}
+			recovery = min(recovery, c.recovers(now))
 		}
-		recovery = min(recovery, c.recovers(now))
 	}
 	return &mesh.Fault{Kind: mesh.BreakerOpen, RetryAfter: recovery,
-		Err: fmt.Errorf("service %s: the breakers of %d endpoints are open", v.b.cfg.Service, len(s.order))}
+		Err: fmt.Errorf("service %s: the breakers of %d endpoints are open", v.b.cfg.Service, n)}
 }
 
 // emptiness says why no endpoint is usable.
 func (b *Balancer) emptiness(s *snapshot) error {
 	if len(s.all) > 0 {
+		what := "unhealthy or withdrawn"
+		switch s.present {
+		case 0:
+			what = "withdrawn by their operator"
+		case len(s.all):
+			what = "unhealthy"
+		}
 		m := s.all[0]
-		return fmt.Errorf("service %s: all %d endpoints are unhealthy, such as %s: %s",
-			b.cfg.Service, len(s.all), m.info.Address, m.said.HealthNote)
+		return fmt.Errorf("service %s: all %d endpoints are %s, such as %s: %s",
+			b.cfg.Service, len(s.all), what, m.info.Address, m.said.HealthNote)
 	}
 	if b.cfg.Why != nil {
 		if why := b.cfg.Why(); why != "" {
