@@ -27,9 +27,15 @@ func numbered(n int) []mesh.Endpoint {
 	return set
 }
 
+// settings of everything that a pick may have to heed.
+func settings(policy string) Config {
+	return Config{Policy: policy, MaxConnections: 10, MaxPending: 10, PanicThreshold: 50,
+		HashOn: "header:X-Key", SlowStart: time.Hour, Zone: "east", ZoneFirst: true,
+		Dial: func(mesh.Endpoint) Transport { return silent{} }}
+}
+
 func picking(t testing.TB, policy string, n int) (*Balancer, query) {
-	b, err := New(Config{Policy: policy, MaxConnections: 10, MaxPending: 10, PanicThreshold: 50,
-		Dial: func(mesh.Endpoint) Transport { return silent{} }})
+	b, err := New(settings(policy))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +56,18 @@ func TestPickAllocatesNothing(t *testing.T) {
 	for _, policy := range policies {
 		for _, n := range []int{2, 10, 100} {
 			b, q := picking(t, policy, n)
+			// A newcomer in slow start, and two zones of which ours is short of health.
+			set := numbered(n + 1)
+			for i := range set {
+				if i%2 == 0 {
+					set[i].Zone, set[i].Unhealthy = "east", i%4 == 0 && i > 0 && i < n
+				}
+			}
+			b.Update(set)
+			q.keyed = true
+			if s := b.snapshot.Load(); !s.slowed || n > 2 && (s.share == 1 || len(s.far.members) == 0) {
+				t.Fatalf("snapshot = %+v; want zones and slow start, else this tests little", s)
+			}
 			if got := testing.AllocsPerRun(100, func() {
 				if m, _ := b.pick(q); m == nil {
 					t.Fatal("no pick")
@@ -84,37 +102,5 @@ func TestRoundTripAllocatesLittle(t *testing.T) {
 		call.Unwind(0, mesh.Result{})
 	}); got > 4 {
 		t.Errorf("%v allocations a request; want at most 4", got)
-	}
-}
-
-func BenchmarkPick(b *testing.B) {
-	for _, policy := range policies {
-		for _, n := range []int{10, 10_000} {
-			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
-				balancer, q := picking(b, policy, n)
-				b.ReportAllocs()
-				b.ResetTimer()
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						if m, _ := balancer.pick(q); m == nil {
-							b.Error("no pick")
-						}
-					}
-				})
-			})
-		}
-	}
-}
-
-func BenchmarkUpdate(b *testing.B) {
-	for _, policy := range []string{P2C, Weighted} {
-		b.Run(policy+"/10000", func(b *testing.B) {
-			balancer, _ := picking(b, policy, 10_000)
-			set := numbered(10_000)
-			b.ReportAllocs()
-			for b.Loop() {
-				balancer.Update(set)
-			}
-		})
 	}
 }

@@ -168,6 +168,85 @@ func TestLeastConnectionsBusy(t *testing.T) {
 	}
 }
 
+// Many are not all looked at; those that are share alike nevertheless.
+func TestLeastConnectionsAmongMany(t *testing.T) {
+	set := many(300)
+	b := open(t, balance.Config{Dial: newFleet().dial, Policy: balance.LeastConnections, Rand: seeded()}, set)
+	rt := b.Through(nil)
+	for range 3000 {
+		defer hold(t, rt).End(mesh.Result{})
+	}
+	for _, st := range b.Status() {
+		if st.InFlight < 6 || st.InFlight > 11 {
+			t.Errorf("%s has %d in flight; want about 10", st.Endpoint.Address, st.InFlight)
+		}
+	}
+}
+
+// Of many, the only one that will do is found.
+func TestOneOfManyIsFound(t *testing.T) {
+	for _, policy := range everyPolicy {
+		set := many(300)
+		var tried []string
+		for _, e := range set[:299] {
+			tried = append(tried, e.Address)
+		}
+		b := open(t, balance.Config{Dial: newFleet().dial, Policy: policy}, set)
+		if got, err := send(b.Through(nil), tried...); err != nil || got != set[299].Address {
+			t.Errorf("%s: went to %q, %v; want the only one not tried", policy, got, err)
+		}
+	}
+}
+
+// Whoever fails at once always has the fewest in flight.
+func TestLeastConnectionsShunsFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		f.answer = func(address string, _ *http.Request) (*http.Response, error) {
+			if address == "a" {
+				return status(503), nil
+			}
+			pass(100 * time.Millisecond)
+			return status(200), nil
+		}
+		b := open(t, balance.Config{Dial: f.dial, Policy: balance.LeastConnections}, endpoints("a", "b", "c", "d"))
+		rt := b.Through(nil)
+		for range 3000 { // half a minute's
+			go func() { _, _ = send(rt) }()
+			pass(10 * time.Millisecond)
+		}
+		if got := f.get(f.served, "a"); got > 60 {
+			t.Errorf("it got %d of 3000; want a few", got)
+		}
+		pass(time.Second)
+	})
+}
+
+// Turns that fall on a row of those that will not do are not all its neighbour's.
+func TestRotationPassesOverARow(t *testing.T) {
+	for _, policy := range []string{balance.RoundRobin, balance.Weighted} {
+		set := many(100)
+		b := open(t, balance.Config{Dial: newFleet().dial, Policy: policy, Rand: seeded()}, set)
+		var tried []string
+		for _, e := range set[:50] {
+			tried = append(tried, e.Address)
+		}
+		got := map[string]int{}
+		for range 5000 {
+			went, err := send(b.Through(nil), tried...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[went]++
+		}
+		for where, n := range got {
+			if n > 150 {
+				t.Errorf("%s: %s got %d; want about 100", policy, where, n)
+			}
+		}
+	}
+}
+
 func TestP2CEqualsShareAlike(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 10} {
 		for name, answer := range map[string]func(string, *http.Request) (*http.Response, error){
