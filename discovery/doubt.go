@@ -90,7 +90,7 @@ func (w *vigil) lost(former []mesh.Endpoint, first bool, now time.Time) (lost []
 			if !first && known && !s.out {
 				w.tally.returned++
 			}
-			s.out = true
+			w.acquit(s)
 			continue
 		}
 		stay = append(stay, s)
@@ -124,7 +124,7 @@ func (w *vigil) judge(lost []*suspect, of int, now time.Time) {
 	before := len(w.gone) + len(w.suspects)
 	if w.Probe == nil || (len(lost)+before)*100 <= above*(of+before) {
 		for _, s := range lost {
-			s.out = true
+			w.acquit(s)
 			if w.Probe != nil && above < 100 {
 				w.gone[s.endpoint.ID] = departed{s.endpoint, now}
 			}
@@ -195,7 +195,7 @@ func (w *vigil) expire(now time.Time) {
 			break
 		}
 		if !s.out {
-			s.out = true
+			w.acquit(s)
 			expired++
 		}
 	}

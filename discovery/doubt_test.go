@@ -268,7 +268,7 @@ func TestProbesAreBounded(t *testing.T) {
 					l.Places = make(chan struct{}, cap(tt.places)) // of this bubble
 				}
 				c := ladder(t, l)
-				c.town.hold = 500 * time.Millisecond
+				c.town.delay(500 * time.Millisecond)
 				c.answer(many(100)...)
 				c.answer()
 				pass(2 * time.Minute)
@@ -290,7 +290,7 @@ func TestProbeTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := ladder(t, &discovery.Ladder{})
 		defer c.stop(t)
-		c.town.hold = time.Hour
+		c.town.delay(time.Hour)
 		c.answer("a")
 		c.answer()
 		pass(decided + 2*time.Second)

@@ -177,7 +177,7 @@ func (w *vigil) save() {
 func (w *vigil) unwritten() (set []mesh.Endpoint, at time.Time, due bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.Store == nil || !w.heard || !w.pending && w.answered.Sub(w.saved) < w.saveEvery() {
+	if w.Store == nil || !w.heard || !w.pending && w.answered.Sub(w.saved) < w.saveEvery()/2 {
 		return nil, time.Time{}, false
 	}
 	set = make([]mesh.Endpoint, len(w.answer), len(w.answer)+len(w.suspects))

@@ -62,6 +62,13 @@ func (n *town) set(err error, ids ...string) {
 	}
 }
 
+// delay makes each further probe take that long.
+func (n *town) delay(hold time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hold = hold
+}
+
 // probes returns when id was probed.
 func (n *town) probes(id string) []time.Time {
 	n.mu.Lock()

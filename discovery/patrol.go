@@ -95,9 +95,6 @@ func (w *vigil) tend() (pause time.Duration, due bool) {
 	if !w.dirty && w.heard && w.failure == nil && len(w.suspects) > 0 { // where dirty, publish tidies them up first
 		pause = min(pause, w.suspects[0].until.Sub(now))
 	}
-	for len(w.queue) > 0 && w.queue[0].out {
-		heap.Pop(&w.queue)
-	}
 	if len(w.queue) > 0 {
 		next := w.queue[0].due.Sub(now)
 		if due = next <= 0; !due {
@@ -105,6 +102,14 @@ func (w *vigil) tend() (pause time.Duration, due bool) {
 		}
 	}
 	return pause, due
+}
+
+// acquit ends the suspicion against s; publish takes it out of the set. w.mu is held.
+func (w *vigil) acquit(s *suspect) {
+	s.out = true
+	if s.place >= 0 {
+		heap.Remove(&w.queue, s.place)
+	}
 }
 
 // take removes the suspect that has been due longest from the queue; nil: nobody is
@@ -159,7 +164,7 @@ func (w *vigil) conclude(s *suspect, err error) {
 	}
 	switch {
 	case s.doubted: // the catalogue and the probes agree
-		s.out = true
+		w.acquit(s)
 		w.tally.left++
 		w.dirty, w.pending = true, true
 	case s.note == "":

@@ -168,8 +168,9 @@ func (s *Store) within(f func(*os.Root) error) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	return f(root)
+	err = f(root)
+	_ = root.Close() // it was only looked through
+	return err
 }
 
 // fileName returns the name of a service's file. A service's name may hold anything,

@@ -161,7 +161,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"an endpoint without address", func([]byte) []byte {
 			return discovery.Seal([]byte(`{"service":"orders","confirmed":"2026-01-01T00:00:00Z","endpoints":[{"id":"a"}]}`))
 		}, "no address"},
-		{"too large", func([]byte) []byte { return bytes.Repeat([]byte(" "), 32<<20+1) }, "more than"},
+		{"too large", func([]byte) []byte { return make([]byte, 32<<20+1) }, "more than"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
