@@ -1,0 +1,80 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"outrider/internal/mesh"
+)
+
+const (
+	plainRefused = "This port speaks mutual TLS only."
+
+	// maxRefused bounds what is read from a client that is refused, in bytes.
+	maxRefused = 64 << 10
+)
+
+// http2Preface is how a client's HTTP/2 begins (RFC 9113, section 3.4); no HTTP/1.1
+// request has that method.
+var http2Preface = []byte("PRI")
+
+// RefusePlain tells a client that speaks HTTP without TLS, on a port that speaks
+// mutual TLS only, so in its own protocol: with a problem document or, on HTTP/2, with
+// the error INADEQUATE_SECURITY. Then it closes the connection. It takes at most a
+// second, and ends with ctx. It returns what was answered, for metric and log.
+func RefusePlain(ctx context.Context, c net.Conn, pseudonym string) *mesh.Fault {
+	defer c.Close()
+	fault := &mesh.Fault{Kind: mesh.Malformed, Message: plainRefused}
+	_ = c.SetDeadline(time.Now().Add(linger)) // fails where the connection is closed, as all below does
+	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(past) })()
+
+	begun := make([]byte, len(http2Preface))
+	n, _ := io.ReadFull(c, begun) // who sends less gets an answer too
+	answer := goAway()
+	if !bytes.Equal(begun[:n], http2Preface) {
+		answer = plainAnswer(fault, pseudonym)
+	}
+	if _, err := c.Write(answer); err != nil {
+		return fault
+	}
+	if half, ok := c.(halfCloser); ok {
+		_ = half.CloseWrite()
+	}
+	// A connection that is closed with data unread is reset, and a reset can
+	// overtake our answer.
+	_, _ = io.CopyN(io.Discard, c, maxRefused)
+	return fault
+}
+
+// plainAnswer returns the bytes of an HTTP/1.1 response.
+func plainAnswer(f *mesh.Fault, pseudonym string) []byte {
+	resp := Answer(&http.Request{Method: http.MethodGet, Header: http.Header{}}, f, AnswerOptions{Pseudonym: pseudonym})
+	resp.ProtoMajor, resp.ProtoMinor, resp.Close = 1, 1, true
+	var b bytes.Buffer
+	_ = resp.Write(&b) // into memory, from memory
+	return b.Bytes()
+}
+
+// goAway returns the bytes of an HTTP/2 server that will have no streams: empty
+// SETTINGS, then GOAWAY (RFC 9113, sections 6.5 and 6.8).
+func goAway() []byte {
+	const (
+		settings, away = 0x4, 0x7
+		inadequate     = 0xc // INADEQUATE_SECURITY
+	)
+	b := frame(nil, settings, 0)
+	b = frame(b, away, 8+len(plainRefused))
+	b = binary.BigEndian.AppendUint32(b, 0) // the last stream that we have seen
+	b = binary.BigEndian.AppendUint32(b, inadequate)
+	return append(b, plainRefused...)
+}
+
+// frame appends an HTTP/2 frame's header, without flags, for the connection.
+func frame(b []byte, kind byte, length int) []byte {
+	return append(b, byte(length>>16), byte(length>>8), byte(length), kind, 0, 0, 0, 0, 0)
+}
