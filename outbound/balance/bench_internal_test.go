@@ -55,14 +55,14 @@ func BenchmarkServices(b *testing.B) {
 		for _, tc := range []struct{ services, endpoints int }{{1_000, 10}, {1, 10_000}} {
 			b.Run(fmt.Sprintf("%s/%dx%d", policy, tc.services, tc.endpoints), func(b *testing.B) {
 				set := numbered(tc.endpoints)
-				before := heap()
+				before := inUse()
 				for b.Loop() {
 					all := make([]*Balancer, tc.services)
 					for i := range all {
 						all[i] = firstPick(b, policy, set)
 					}
 					b.StopTimer()
-					grown := float64(heap()) - float64(before)
+					grown := float64(inUse()) - float64(before)
 					b.ReportMetric(grown/float64(tc.services*tc.endpoints), "B/endpoint")
 					runtime.KeepAlive(all)
 					b.StartTimer()
@@ -85,8 +85,8 @@ func firstPick(b *testing.B, policy string, set []mesh.Endpoint) *Balancer {
 	return balancer
 }
 
-// heap returns the bytes in use.
-func heap() uint64 {
+// inUse returns the bytes in use.
+func inUse() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
