@@ -46,14 +46,14 @@ type answer struct {
 //
 // A blocking answer is believed in what it adds. It may come from the agent's own
 // view of the catalogue, and then says neither that ACLs have filtered it nor
-// whether the servers have a leader. So one that lacks an endpoint is followed by a
-// poll, which says both, and so is one whose index has gone back.
+// whether the servers have a leader. So one that lacks an endpoint or has none at all
+// is followed by a poll, which says both, and so is one whose index has gone back.
 func (w *watching) ask(ctx context.Context) (answer, error) {
 	if w.index == 0 || !w.place(ctx) {
 		return w.poll(ctx)
 	}
 	a, err := w.block(ctx)
-	if err != nil || a.index >= w.index && !lost(w.last, a.set) {
+	if err != nil || a.index >= w.index && len(a.set) > 0 && !lost(w.last, a.set) {
 		return a, err
 	}
 	sure, err := w.poll(ctx)
@@ -140,6 +140,9 @@ func (w *watching) send(ctx context.Context, wait time.Duration) (answer, error)
 	case len(entries) == 0 && !meta.KnownLeader && wait == 0:
 		return answer{}, errors.New("the answer is empty, and Consul's servers have no leader")
 	}
+	if len(entries) == 0 && meta.DefaultACLPolicy == "deny" {
+		w.client.warnAnonymous(w.name)
+	}
 	a := answer{index: max(1, meta.LastIndex)} // zero would never block
 	a.set, a.skipped = q.endpoints(w.name, entries)
 	return a, nil
@@ -177,5 +180,5 @@ func explain(err error, service string) error {
 
 // remedy says what a token needs.
 func remedy(service string) string {
-	return fmt.Sprintf("the token (consul.token or consul.token_file) needs service:read for %q and node:read for its nodes", service)
+	return fmt.Sprintf("consul.token or consul.token_file must be a token that Consul knows, with service:read for %q and node:read for its nodes", service)
 }

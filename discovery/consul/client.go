@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -49,6 +50,8 @@ type Client struct {
 	api   *api.Client
 	turns *turns
 	pool  *http.Transport
+
+	warned atomic.Bool // of answers to nobody
 }
 
 // New returns a client. It opens no connection and reads no file.
@@ -133,6 +136,15 @@ func (c *Config) token() (string, error) {
 		return "", fmt.Errorf("consul.token_file: %s is empty", c.TokenFile)
 	}
 	return token, nil
+}
+
+// warnAnonymous warns once that an empty answer may be one that ACLs have emptied:
+// Consul does not tell whom it does not know. It is no error, since the agent may
+// add a token of its own, and the service be truly empty.
+func (c *Client) warnAnonymous(service string) {
+	if c.cfg.Token == "" && c.cfg.TokenFile == "" && !c.warned.Swap(true) {
+		c.cfg.Log.Warn("consul denies by default and has no endpoints for a query without a token: if they exist, set consul.token or consul.token_file", "service", service)
+	}
 }
 
 // Close closes connections that no request uses.

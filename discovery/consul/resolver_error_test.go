@@ -117,6 +117,21 @@ func TestEmptiedByACLsWhileBlocked(t *testing.T) {
 	})
 }
 
+// Likewise for a set that was empty before.
+func TestHiddenByACLsWhileEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent()
+		w := watch(t, a.client(t, consul.Config{}), consul.Query{})
+		defer w.stop(t)
+		pass(time.Second)
+		a.with(func() { a.filtered = true })
+		pass(30 * time.Second)
+		if failed, _ := w.failures(); len(failed) == 0 || !errors.Is(failed[0], consul.ErrDenied) {
+			t.Errorf("failures %v, want a denial within 30 s", failed)
+		}
+	})
+}
+
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAgent()
@@ -279,4 +294,42 @@ func TestLogTellsKindsOfTroubleApart(t *testing.T) {
 			t.Errorf("logged %d times, want once for each change:\n%s", n, &text)
 		}
 	})
+}
+
+// Consul does not tell a client without a token that ACLs have emptied an answer.
+func TestEmptyAnswerToNobodyIsDoubted(t *testing.T) {
+	tests := []struct {
+		name, policy, token string
+		entries             int
+		want                int // warnings of two watches
+	}{
+		{"no token, denied by default", "deny", "", 0, 1},
+		{"a token", "deny", "secret", 0, 0},
+		{"allowed by default", "allow", "", 0, 0},
+		{"something in it", "deny", "", 1, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAgent()
+				for i := range tt.entries {
+					a.put("orders", entry("a", "10.0.0.1", 80+i))
+				}
+				a.edit = func(h http.Header) { h.Set("X-Consul-Default-ACL-Policy", tt.policy) }
+				var text bytes.Buffer
+				c := a.client(t, consul.Config{Token: tt.token, Log: slog.New(slog.NewTextHandler(&text, nil))})
+				for range 2 {
+					w := watch(t, c, consul.Query{})
+					pass(time.Minute)
+					w.stop(t)
+					if failed, _ := w.failures(); w.updates() != 1 || len(failed) != 0 {
+						t.Errorf("%d updates, failures %v; want the set believed", w.updates(), failed)
+					}
+				}
+				if n := strings.Count(text.String(), "consul.token_file"); n != tt.want {
+					t.Errorf("%d warnings, want %d:\n%s", n, tt.want, &text)
+				}
+			})
+		})
+	}
 }
