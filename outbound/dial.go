@@ -18,12 +18,16 @@ import (
 // connection failed is known from where it did, not read out of a message.
 type dialer struct {
 	endpoint mesh.Endpoint
-	limit    time.Duration                       // for a connection, TLS handshake included; zero is none
-	tls      func(serverName string) *tls.Config // nil: the defaults
+	limit    time.Duration                            // for a connection, TLS handshake included; zero is none
+	tls      func(serverName string) *tls.Config      // nil: the defaults
+	mesh     func(mesh.Endpoint) (*tls.Config, error) // as Config.Mesh
 }
 
 // plain connects without TLS.
 func (d *dialer) plain(ctx context.Context, network, _ string) (net.Conn, error) {
+	if err := d.plainly(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	return d.connect(ctx, network)
@@ -32,6 +36,9 @@ func (d *dialer) plain(ctx context.Context, network, _ string) (net.Conn, error)
 // prior connects without TLS to what is believed to speak HTTP/2 (RFC 9113, section
 // 3.3).
 func (d *dialer) prior(ctx context.Context, network, _ string) (net.Conn, error) {
+	if err := d.plainly(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	c, err := d.connect(ctx, network)
@@ -45,13 +52,17 @@ func (d *dialer) prior(ctx context.Context, network, _ string) (net.Conn, error)
 // secure returns a dial function for TLS that offers protocols.
 func (d *dialer) secure(protocols ...string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		settings, err := d.settings(protocols)
+		if err != nil {
+			return nil, d.refused(err)
+		}
 		ctx, cancel := d.bound(ctx)
 		defer cancel()
 		c, err := d.connect(ctx, network)
 		if err != nil {
 			return nil, err
 		}
-		session := tls.Client(c, d.settings(protocols))
+		session := tls.Client(c, settings)
 		if err := session.HandshakeContext(ctx); err != nil {
 			_ = c.Close()
 			return nil, d.fault(handshakeKind(ctx, err), err)
@@ -80,20 +91,29 @@ func (d *dialer) connect(ctx context.Context, network string) (*conn, error) {
 }
 
 // settings returns the TLS configuration of the next handshake: asked for each
-// time, so that renewed certificates act at once.
-func (d *dialer) settings(protocols []string) *tls.Config {
+// time, so that renewed certificates act at once. The mesh's come before the
+// service's. The error is the mesh's refusal of the endpoint.
+func (d *dialer) settings(protocols []string) (*tls.Config, error) {
 	name := hostname(d.endpoint)
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if d.tls != nil {
-		if given := d.tls(name); given != nil {
-			cfg = given.Clone()
+	var given *tls.Config
+	if d.mesh != nil {
+		var err error
+		if given, err = d.mesh(d.endpoint); err != nil {
+			return nil, err
 		}
+	}
+	if given == nil && d.tls != nil {
+		given = d.tls(name)
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if given != nil {
+		cfg = given.Clone()
 	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = name
 	}
 	cfg.NextProtos = protocols
-	return cfg
+	return cfg, nil
 }
 
 // fault returns a dial's failure. Nothing has been sent, so that any request may be

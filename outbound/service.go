@@ -52,6 +52,12 @@ type Config struct {
 	// TLS returns the settings for a handshake with an https endpoint of that name. It
 	// is asked each time. Nil means the system's roots and no certificate of ours.
 	TLS func(serverName string) *tls.Config
+	// Mesh says how the mesh has an endpoint met: with settings for mutual TLS, which
+	// come before TLS and before the endpoint's own scheme; without any, which leaves
+	// it to those; or with an error, and then it is not called. It is asked for each
+	// set of endpoints and for each connection, and must answer alike for equal
+	// endpoints. Nil is no mesh.
+	Mesh func(mesh.Endpoint) (*tls.Config, error)
 	// Host is what endpoints see as the request's Host: HostPreserve, HostService or a
 	// literal authority. Empty means HostPreserve.
 	Host string
@@ -143,6 +149,9 @@ func NewService(cfg Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	defer s.balancer.Close()
 	resolver := s.cfg.Resolver
+	if s.cfg.Mesh != nil { // below the health checks, which call endpoints as requests do
+		resolver = meshed{Resolver: resolver, mesh: s.cfg.Mesh}
+	}
 	if check := s.cfg.HealthCheck; check != nil {
 		resolver = &discovery.Checked{Inner: resolver, Check: *check, Probe: s.cfg.Probe, Probed: s.probed, Changed: s.changed, Log: s.cfg.Log}
 	}
@@ -227,7 +236,7 @@ func (s *Service) retries(policy Retry) mesh.Layer {
 
 // dialer returns what connects to e.
 func (s *Service) dialer(e mesh.Endpoint) *dialer {
-	return &dialer{endpoint: e, limit: s.cfg.ConnectTimeout, tls: s.cfg.TLS}
+	return &dialer{endpoint: e, limit: s.cfg.ConnectTimeout, tls: s.cfg.TLS, mesh: s.cfg.Mesh}
 }
 
 // Status returns how the service fares.
