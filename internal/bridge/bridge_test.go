@@ -2,7 +2,6 @@ package bridge_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -202,9 +201,3 @@ func await[T any](t *testing.T, ch <-chan T) T {
 
 // over returns a stack's response to say nothing in particular.
 func over(req *http.Request) (*http.Response, error) { return reply(req, http.StatusOK, "ok"), nil }
-
-func withTLS(p *proxy, certs ...tls.Certificate) *tls.Config {
-	config := p.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	config.Certificates = certs
-	return config
-}

@@ -53,7 +53,7 @@ func RefusePlain(ctx context.Context, c net.Conn, pseudonym string) *mesh.Fault 
 
 // plainAnswer returns the bytes of an HTTP/1.1 response.
 func plainAnswer(f *mesh.Fault, pseudonym string) []byte {
-	resp := Answer(&http.Request{Method: http.MethodGet, Header: http.Header{}}, f, AnswerOptions{Pseudonym: pseudonym})
+	resp := Answer(&http.Request{Method: http.MethodGet, Header: http.Header{}}, f, AnswerOptions{Pseudonym: pseudonym}) //nolint:bodyclose // it is in memory
 	resp.ProtoMajor, resp.ProtoMinor, resp.Close = 1, 1, true
 	var b bytes.Buffer
 	_ = resp.Write(&b) // into memory, from memory
