@@ -6,9 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -167,38 +164,63 @@ func TestStopTwice(t *testing.T) {
 	srv.Stop()
 }
 
-// What the demo starts is what its configuration leads to.
-func TestTheDemoStartsWhatItsConfigurationNames(t *testing.T) {
-	cfg, err := config.Load(config.Options{
-		File:     "demo.yml",
-		ReadFile: func(string) ([]byte, error) { return examples.DemoConfig, nil },
-	})
+// What the demo starts is what its configurations lead to, and no two share a port.
+func TestTheDemoStartsWhatItsConfigurationsName(t *testing.T) {
+	gateway := loadDemo(t, config.Ingress, examples.DemoConfig)
+	instances := map[string]int{} // by service
+	ports := map[string]bool{gateway.Admin.Listen: true}
+	for _, i := range examples.DemoInstances() {
+		cfg := loadDemo(t, config.Run, i.SidecarConfig())
+		if cfg.Service.Name != i.Of || cfg.Service.ID != i.Service.Name || cfg.Service.App != i.Addr {
+			t.Errorf("the sidecar of %s stands beside %+v", i.Service.Name, *cfg.Service)
+		}
+		instances[cfg.Service.Name]++
+		for _, port := range []string{i.Addr, cfg.Inbound.Listen, cfg.Outbound.Listen, cfg.Admin.Listen} {
+			if ports[port] {
+				t.Errorf("%s: the port %s is used twice", i.Service.Name, port)
+			}
+			ports[port] = true
+		}
+		for name, s := range cfg.Services {
+			if gateway.Services[name] == nil || s.Consul == nil {
+				t.Errorf("%s calls %s, which is no service of the registry", i.Service.Name, name)
+			}
+		}
+	}
+	for name := range gateway.Services {
+		if instances[name] != 2 {
+			t.Errorf("%s has %d instances, want 2", name, instances[name])
+		}
+	}
+}
+
+// loadDemo reads a configuration that must be valid.
+func loadDemo(t *testing.T, mode config.Mode, text []byte) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(config.Options{File: "demo.yml", Mode: mode, ReadFile: func(string) ([]byte, error) { return text, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds := map[string]string{"auth-service": "auth", "user-service": "users", "order-service": "orders"}
-	want := map[string]string{} // address → kind
-	for name, s := range cfg.Services {
-		for _, i := range s.Instances {
-			u, err := url.Parse(i.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want[u.Host] = kinds[name]
-		}
+	return cfg
+}
+
+// What a request came with goes along with the call that it leads to.
+func TestUsersAskTheirPeer(t *testing.T) {
+	asked := make(chan *http.Request, 1)
+	orders := start(t, examples.Service{Name: "orders-1", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r
+		w.WriteHeader(http.StatusTeapot)
+	})})
+	users := start(t, examples.Users("users-1", examples.Peer{Via: "http://" + orders.Addr, Name: "orders"}))
+	resp, err := send(t, http.MethodGet, "http://"+users.Addr+"/api/users/42/orders", "", http.Header{"X-Request-Id": {"one"}, "Cookie": {"secret"}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	got := map[string]string{}
-	var names []string
-	for _, i := range examples.DemoInstances() {
-		kind, _, _ := strings.Cut(i.Service.Name, "-")
-		got[i.Addr] = kind
-		names = append(names, i.Service.Name)
+	got := <-asked
+	if got.Host != "orders" || got.URL.Path != "/api/orders" || got.Header.Get("X-Request-Id") != "one" || got.Header.Get("Cookie") != "" {
+		t.Errorf("orders was asked for %s%s with %v", got.Host, got.URL, got.Header)
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the demo starts %v, and the configuration leads to %v", got, want)
-	}
-	slices.Sort(names)
-	if unique := slices.Compact(slices.Clone(names)); len(unique) != len(want) {
-		t.Errorf("instances share a name: %q", names)
+	if resp.StatusCode != http.StatusTeapot || resp.Header.Get("X-Instance") != "users-1" || resp.Header.Get("X-Peer-Instance") != "orders-1" {
+		t.Errorf("status %d, %v", resp.StatusCode, resp.Header)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -37,6 +38,9 @@ func Start(ctx context.Context, s Service, addr string) (*Server, error) {
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Instance", s.Name)
+		if via := r.Header["Via"]; via != nil {
+			w.Header().Set(seenVia, strings.Join(via, ", "))
+		}
 		s.Handler.ServeHTTP(w, r)
 	})
 	srv.http = &http.Server{

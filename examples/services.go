@@ -32,7 +32,8 @@ func Auth(name string) Service {
 }
 
 // Users lists users and says who asks: GET /api/users, /api/users/me, /api/users/{id}.
-func Users(name string) Service {
+// With a peer, it asks that for a user's orders: GET /api/users/{id}/orders.
+func Users(name string, orders ...Peer) Service {
 	names := map[string]string{"1": "Ada", "2": "Grace", "42": "Barbara"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/users", func(w http.ResponseWriter, _ *http.Request) {
@@ -49,6 +50,9 @@ func Users(name string) Service {
 		}
 		reply(w, http.StatusOK, map[string]any{"id": r.PathValue("id"), "name": user})
 	})
+	for _, peer := range orders {
+		mux.HandleFunc("GET /api/users/{id}/orders", func(w http.ResponseWriter, r *http.Request) { peer.pass(w, r, "/api/orders") })
+	}
 	return Service{Name: name, Handler: mux}
 }
 

@@ -133,7 +133,7 @@ func openShop(t *testing.T, file string, users, orders http.HandlerFunc, options
 			_, _ = w.Write([]byte(`{"id":"42","role":"admin"}`))
 		}
 	})
-	hosts := map[string]string{"auth-service": ownHost(), "user-service": ownHost(), "order-service": ownHost()}
+	hosts := map[string]string{"auth-service": meshtest.OwnHost(), "user-service": meshtest.OwnHost(), "order-service": meshtest.OwnHost()}
 	s.auth = meshtest.OriginAt(t, hosts["auth-service"]+":3001", func(w http.ResponseWriter, r *http.Request) {
 		(*s.authAnswers.Load())(w, r)
 	})
@@ -194,7 +194,7 @@ func serverIsWhereItSays(t *testing.T) {
 // freeAddress returns an address where nobody listens, on a host of its own.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ownHost()+":0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", meshtest.OwnHost()+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func healthChecksAct(t *testing.T) {
 	if state := endpointOf(t, s.Running, "user-service")["state"]; state != "healthy" {
 		t.Errorf("an endpoint that passes its check is %v", state)
 	}
-	ill := meshtest.OriginAt(t, ownHost()+":3002", meshtest.Says(http.StatusOK, ""))
+	ill := meshtest.OriginAt(t, meshtest.OwnHost()+":3002", meshtest.Says(http.StatusOK, ""))
 	ill.SetHealth(http.StatusServiceUnavailable)
 	host, _, _ := net.SplitHostPort(ill.Listener.Addr().String())
 	g := meshtest.GatewayFile(t, gatewayYML, meshtest.Names(map[string]string{"user-service": host}))

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"outrider/examples"
+	"outrider/integration/meshtest"
 )
 
 // patience bounds every wait for something that is bound to happen.
@@ -25,8 +25,10 @@ const patience = 30 * time.Second
 
 // What tells the test binary to be an example service, and where.
 const (
-	serviceKind   = "OUTRIDER_TEST_SERVICE"
-	serviceListen = "OUTRIDER_TEST_LISTEN"
+	serviceKind     = "OUTRIDER_TEST_SERVICE"
+	serviceListen   = "OUTRIDER_TEST_LISTEN"
+	serviceName     = "OUTRIDER_TEST_NAME"     // empty: made from the process
+	serviceOutbound = "OUTRIDER_TEST_OUTBOUND" // empty: it calls nobody
 )
 
 // announced is what a service prints before its address.
@@ -35,20 +37,36 @@ const announced = "listening on "
 // runService is the test binary as a process of an example service: it prints its
 // address, and ends when its standard input does, so that it never outlives the test.
 func runService(kind string) {
-	kinds := map[string]func(string) examples.Service{"auth": examples.Auth, "users": examples.Users, "orders": examples.Orders}
+	var peers []examples.Peer
+	if via := os.Getenv(serviceOutbound); via != "" {
+		peers = []examples.Peer{{Via: via, Name: "orders"}}
+	}
+	kinds := map[string]func(string) examples.Service{
+		"auth":   examples.Auth,
+		"users":  func(name string) examples.Service { return examples.Users(name, peers...) },
+		"orders": examples.Orders,
+	}
 	service, ok := kinds[kind]
 	if !ok {
 		fmt.Fprintf(os.Stderr, "%s=%q: there are auth, users and orders\n", serviceKind, kind)
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	srv, err := examples.Start(ctx, withItems(service(fmt.Sprintf("%s-%d", kind, os.Getpid()))), os.Getenv(serviceListen))
+	name := os.Getenv(serviceName)
+	if name == "" {
+		name = fmt.Sprintf("%s-%d", kind, os.Getpid())
+	}
+	srv, err := examples.Start(ctx, withItems(service(name)), os.Getenv(serviceListen))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	fmt.Println(announced + srv.Addr)
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	if os.Getenv(serviceName) == "" { // else it is a program that its test ends
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	} else {
+		<-srv.Done()
+	}
 	cancel()
 	srv.Stop()
 	os.Exit(0)
@@ -93,7 +111,7 @@ type Process struct {
 // StartProcess starts an instance of the service kind: auth, users or orders.
 func StartProcess(t *testing.T, kind string) *Process {
 	t.Helper()
-	p := &Process{t: t, kind: kind, Addr: ownHost() + ":0"}
+	p := &Process{t: t, kind: kind, Addr: meshtest.OwnHost() + ":0"}
 	addr, err := p.start()
 	if err != nil {
 		t.Fatal(err)
@@ -101,15 +119,6 @@ func StartProcess(t *testing.T, kind string) *Process {
 	p.Addr = addr // before anybody else has p: it is read without a lock
 	t.Cleanup(p.stop)
 	return p
-}
-
-// ownHost returns a loopback address that nobody else uses where the system has more
-// than one: no connection's own port can then stand in the way of a Restart.
-func ownHost() string {
-	if runtime.GOOS != "linux" {
-		return "127.0.0.1"
-	}
-	return fmt.Sprintf("127.%d.%d.%d", 1+rand.N(250), rand.N(250), 1+rand.N(250))
 }
 
 // start returns where the process listens.

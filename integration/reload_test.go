@@ -86,7 +86,7 @@ func (p *proxy) load() (*config.Config, error) {
 func (p *proxy) start(t *testing.T) {
 	t.Helper()
 	started, ended := make(chan app.Addresses, 1), make(chan error, 1)
-	in := app.NewIngress(app.Options{
+	in := app.New(app.Options{
 		Load: p.load, Hangup: p.Hang, Log: slog.New(slog.NewJSONHandler(&p.Log, nil)),
 		Started: func(a app.Addresses) { started <- a },
 	})

@@ -1,10 +1,8 @@
 package integration_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,7 +36,7 @@ func TestSoak(t *testing.T) {
 	s.gateway = meshtest.Gateway(t, s.config(0))
 	s.awaitHealthy(t)
 
-	traffic := newTraffic(s.gateway.URL)
+	traffic := newTraffic(s.gateway.URL, soakRequest)
 	ctx, cancel := context.WithTimeout(t.Context(), soakTime)
 	defer cancel()
 	var chaos, load sync.WaitGroup
@@ -229,125 +227,15 @@ func (s *soak) explain(t *testing.T, traffic *traffic) string {
 	return b.String()
 }
 
-// traffic is clients that send whatever becomes of earlier requests: an open loop.
-type traffic struct {
-	url          string
-	kept, fresh  *http.Client
-	done, failed atomic.Int64
-
-	mu  sync.Mutex // protects why
-	why []string
-}
-
-func newTraffic(url string) *traffic {
-	return &traffic{
-		url:   url,
-		kept:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakWorkers, IdleConnTimeout: 20 * time.Second}},
-		fresh: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-	}
-}
-
-// run sends until ctx ends, and waits for the last answer.
-func (c *traffic) run(ctx context.Context) {
-	due := make(chan int, 4*soakPace)
-	var workers sync.WaitGroup
-	for range soakWorkers {
-		workers.Go(func() { c.work(due) })
-	}
-	c.pace(ctx, due)
-	workers.Wait()
-	c.kept.CloseIdleConnections()
-}
-
-// pace says when a request falls due, and closes due when ctx ends.
-func (c *traffic) pace(ctx context.Context, due chan<- int) {
-	defer close(due)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	began := time.Now()
-	for sent := 0; ; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		for want := int(time.Since(began).Seconds() * soakPace); sent < want; sent++ {
-			select {
-			case due <- sent:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func (c *traffic) work(due <-chan int) {
-	for n := range due {
-		if err := c.send(n); err != nil {
-			c.failed.Add(1)
-			c.mu.Lock()
-			c.why = append(c.why, fmt.Sprintf("request %d: %v", n, err))
-			c.mu.Unlock()
-		}
-		c.done.Add(1)
-	}
-}
-
-// send makes request n: a GET or a PUT, every twentieth on a connection of its own.
-func (c *traffic) send(n int) error {
-	method, path, body := http.MethodGet, "/api/users/42", ""
+// soakRequest is request n: a GET or a PUT.
+func soakRequest(n int) (method, path, body string) {
 	switch n % 4 {
 	case 1:
-		path = "/api/orders"
+		return http.MethodGet, "/api/orders", ""
 	case 2:
-		method, path, body = http.MethodPut, "/users/items/"+strconv.Itoa(n), strings.Repeat("tea ", n%2000)
+		return http.MethodPut, "/users/items/" + strconv.Itoa(n), strings.Repeat("tea ", n%2000)
 	case 3:
-		method, path, body = http.MethodPut, "/orders/items/"+strconv.Itoa(n), "cake"
+		return http.MethodPut, "/orders/items/" + strconv.Itoa(n), "cake"
 	}
-	// The request outlives the soak's end: it is to be answered, too.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	client := c.kept
-	if n%20 == 0 {
-		client = c.fresh
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s %s: body: %w", method, path, err)
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, got)
-	case method == http.MethodPut && !bytes.Equal(got, []byte(body)):
-		return fmt.Errorf("%s %s: %d bytes came back of %d", method, path, len(got), len(body))
-	}
-	return nil
-}
-
-// await waits until so many more requests have been answered, or ctx has ended.
-func (c *traffic) await(ctx context.Context, more int64) {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for until := c.done.Load() + more; c.done.Load() < until; {
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// reasons returns why requests failed, the first few.
-func (c *traffic) reasons() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.why[:min(len(c.why), 20)]
+	return http.MethodGet, "/api/users/42", ""
 }

@@ -22,7 +22,7 @@ func newCheck() *cobra.Command {
 			if err := needsFile(cmd, file); err != nil {
 				return err
 			}
-			cfg, err := config.Load(config.Options{File: file, Mode: config.Ingress, Environ: os.Environ(), Flags: cmd.Flags()})
+			cfg, err := config.Load(config.Options{File: file, Mode: config.Auto, Environ: os.Environ(), Flags: cmd.Flags()})
 			if err != nil {
 				return usageError{err}
 			}
@@ -36,6 +36,6 @@ func newCheck() *cobra.Command {
 			return nil
 		},
 	}
-	configFlags(cmd, &file)
+	configFlags(cmd, &file, "server.host", "server.port", "service.name", "service.app", "inbound.listen", "outbound.listen")
 	return cmd
 }

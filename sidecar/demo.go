@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/spf13/cobra"
 
+	"outrider/discovery"
 	"outrider/examples"
 	"outrider/internal/app"
 	"outrider/internal/config"
@@ -18,97 +20,142 @@ import (
 
 func newDemo() *cobra.Command {
 	var printConfig bool
+	var consul string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run example services and the gateway in one process",
-		Long:  "Run two instances each of three example services and the gateway before them, in one\nprocess, until Ctrl-C. Nothing else is needed.",
-		Args:  noArgs,
+		Short: "Run example services, their sidecars and the gateway in one process",
+		Long: "Run two instances each of three example services, a sidecar beside every instance, and the\n" +
+			"gateway before them, in one process, until Ctrl-C. Nothing else is needed: the registry is\n" +
+			"in memory, unless --consul names an agent.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if printConfig {
 				_, err := cmd.OutOrStdout().Write(examples.DemoConfig)
 				return err
 			}
-			return runDemo(cmd.Context(), cmd.OutOrStdout())
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), consul)
 		},
 	}
 	cmd.Flags().BoolVar(&printConfig, "print-config", false, "print the gateway's configuration and exit")
+	cmd.Flags().StringVar(&consul, "consul", "", "host:port of a Consul agent, to be the registry")
 	return cmd
 }
 
-func runDemo(ctx context.Context, out io.Writer) error {
+// demo is what all its proxies have in common.
+type demo struct {
+	dir     string // of the configurations
+	out     io.Writer
+	environ []string
+	level   *slog.LevelVar
+	log     *slog.Logger
+	shared  *discovery.Memory // nil: Consul
+	tasks   sync.WaitGroup
+	failed  chan error
+}
+
+func runDemo(ctx context.Context, out io.Writer, consul string) error {
 	dir, err := os.MkdirTemp("", "outrider-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder: the system will
-	file := filepath.Join(dir, "gateway.yml")
-	if err := os.WriteFile(file, examples.DemoConfig, 0o600); err != nil {
-		return err
+	d := &demo{dir: dir, out: out, environ: os.Environ(), level: new(slog.LevelVar), failed: make(chan error, 1)}
+	d.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: d.level}))
+	takeStandardLog(d.log)
+	if consul == "" {
+		d.shared = new(discovery.Memory)
+	} else {
+		d.environ = append(d.environ, "OUTRIDER_CONSUL_ADDRESS="+consul)
 	}
 	stop, err := examples.StartDemo(context.WithoutCancel(ctx)) // they outlive the drain
 	if err != nil {
 		return err
 	}
 	defer stop()
+	return d.run(ctx)
+}
 
-	load := func() (*config.Config, error) {
-		return config.Load(config.Options{File: file, Mode: config.Ingress, Environ: os.Environ()})
+// run runs the sidecars, and the gateway once they are ready, until ctx ends or one
+// fails.
+func (d *demo) run(ctx context.Context) error {
+	// The gateway goes before the sidecars do.
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer d.tasks.Wait()
+	defer stop()
+	instances := examples.DemoInstances()
+	ready := make(chan struct{}, len(instances))
+	for _, i := range instances {
+		first, o, err := d.proxy(i.Service.Name, config.Run, i.SidecarConfig())
+		if err != nil {
+			return err
+		}
+		o.Ready = func() { ready <- struct{}{} }
+		d.tasks.Go(func() { d.report(app.New(o).Run(beside, first)) })
 	}
-	first, err := load()
+	for range instances {
+		select {
+		case <-ready:
+		case err := <-d.failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return d.gateway(ctx)
+}
+
+func (d *demo) gateway(ctx context.Context) error {
+	first, o, err := d.proxy("gateway", config.Ingress, examples.DemoConfig)
 	if err != nil {
 		return err
 	}
-	level := new(slog.LevelVar)
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	takeStandardLog(logger)
-	ingress := app.NewIngress(app.Options{
-		Load:    load,
-		Version: version,
-		Log:     logger,
-		Level:   level,
-		Access:  out,
-		Hangup:  hangups(ctx),
-		Started: func(a app.Addresses) { printTour(out, file, a) },
-	})
-	err = ingress.Run(ctx, first)
-	if errors.Is(err, context.Canceled) {
-		err = nil
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var where app.Addresses
+	o.Hangup = hangups(ctx)
+	o.Started = func(a app.Addresses) { where = a }
+	o.Ready = func() { printTour(d.out, d.dir, where) }
+	ended := make(chan error, 1)
+	d.tasks.Go(func() { ended <- app.New(o).Run(ctx, first) })
+	select {
+	case err = <-ended:
+	case err = <-d.failed:
+		cancel()
+		err = errors.Join(err, <-ended)
 	}
 	if err == nil {
-		fmt.Fprintln(out, "\nstopped")
+		fmt.Fprintln(d.out, "\nstopped")
 	}
 	return err
 }
 
-func printTour(out io.Writer, file string, a app.Addresses) {
-	fmt.Fprintf(out, `
-Outrider's demo is running. Ctrl-C stops it.
-
-  gateway   http://%[1]s
-  admin     http://%[2]s   (status page, /services, /metrics, /config)
-  config    %[3]s   (edit it: changes take effect at once)
-
-`, a.Server, a.Admin, file)
-	for _, i := range examples.DemoInstances() {
-		fmt.Fprintf(out, "  %-9s http://%s\n", i.Service.Name, i.Addr)
+// report hands on that a sidecar failed; the first to do so is enough.
+func (d *demo) report(err error) {
+	if err == nil {
+		return
 	}
-	fmt.Fprintf(out, `
-Try, in another terminal:
+	select {
+	case d.failed <- err:
+	default:
+	}
+}
 
-  1. A call, through auth and balancing:
-     curl -i -H 'Authorization: Bearer %[2]s' http://%[1]s/api/users
-
-  2. Refused by auth:
-     curl -i http://%[1]s/api/users
-
-  3. Rate limited, at the third:
-     for i in 1 2 3; do curl -i -X POST http://%[1]s/api/auth/login; done
-
-  4. Kill an instance, and nobody notices:
-     curl -s -X POST http://127.0.0.1:3002/quit; for i in 1 2 3 4 5 6; do curl -s -o /dev/null -w '%%{http_code}\n' -H 'Authorization: Bearer %[2]s' http://%[1]s/api/users; done
-
-  5. Fail until both endpoints' circuit breakers open:
-     for i in $(seq 12); do curl -s -o /dev/null -w '%%{http_code} ' -H 'Authorization: Bearer %[2]s' http://%[1]s/api/orders/broken; done; echo
-
-`, a.Server, examples.Token)
+// proxy writes a configuration and reads it again.
+func (d *demo) proxy(name string, mode config.Mode, text []byte) (*config.Config, app.Options, error) {
+	file := filepath.Join(d.dir, name+".yml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return nil, app.Options{}, err
+	}
+	load := func() (*config.Config, error) {
+		return config.Load(config.Options{File: file, Mode: mode, Environ: d.environ})
+	}
+	o := app.Options{Load: load, Version: version, Log: d.log, Access: d.out}
+	if mode == config.Ingress {
+		o.Level = d.level
+	}
+	if d.shared != nil {
+		o.Registry = func(config.Consul) (app.Registry, error) { return app.Memory(d.shared), nil }
+	}
+	first, err := load()
+	return first, o, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,19 +32,15 @@ func newIngress() *cobra.Command {
 			return runIngress(cmd.Context(), file, cmd.Flags())
 		},
 	}
-	configFlags(cmd, &file)
+	configFlags(cmd, &file, "server.host", "server.port")
 	return cmd
 }
 
 // configFlags adds --config and the flags that override the file.
-func configFlags(cmd *cobra.Command, file *string) {
+func configFlags(cmd *cobra.Command, file *string, keys ...string) {
 	cmd.Flags().StringVarP(file, "config", "c", "", "the configuration file")
-	for _, f := range []struct{ name, key string }{
-		{"server-host", "server.host"}, {"server-port", "server.port"},
-		{"admin-listen", "admin.listen"}, {"probe-listen", "probe.listen"},
-		{"logging-level", "logging.level"},
-	} {
-		cmd.Flags().String(f.name, "", "overrides "+f.key)
+	for _, key := range append(keys, "admin.listen", "probe.listen", "logging.level") {
+		cmd.Flags().String(strings.NewReplacer(".", "-", "_", "-").Replace(key), "", "overrides "+key)
 	}
 }
 
@@ -56,9 +53,13 @@ func needsFile(cmd *cobra.Command, file string) error {
 }
 
 func runIngress(ctx context.Context, file string, flags *pflag.FlagSet) error {
-	load := func() (*config.Config, error) {
-		return config.Load(config.Options{File: file, Mode: config.Ingress, Environ: os.Environ(), Flags: flags})
-	}
+	return runProxy(ctx, config.Options{File: file, Mode: config.Ingress, Environ: os.Environ(), Flags: flags}, nil)
+}
+
+// runProxy runs the proxy of a configuration until ctx ends. Edit changes what it is
+// started with; nil changes nothing.
+func runProxy(ctx context.Context, from config.Options, edit func(*app.Options)) error {
+	load := func() (*config.Config, error) { return config.Load(from) }
 	first, err := load()
 	if err == nil {
 		err = app.Check(first)
@@ -69,15 +70,18 @@ func runIngress(ctx context.Context, file string, flags *pflag.FlagSet) error {
 	level := new(slog.LevelVar)
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	takeStandardLog(logger)
-	ingress := app.NewIngress(app.Options{
+	o := app.Options{
 		Load:    load,
 		Version: version,
 		Log:     logger,
 		Level:   level,
 		Access:  os.Stdout,
 		Hangup:  hangups(ctx),
-	})
-	return ingress.Run(ctx, first)
+	}
+	if edit != nil {
+		edit(&o)
+	}
+	return app.New(o).Run(ctx, first)
 }
 
 // takeStandardLog sends to logger what libraries write to the standard log: net/http

@@ -1,12 +1,14 @@
 // Command sidecar is Outrider: a proxy in front of services. Each command stands in
 // a file of its own.
 //
+//	sidecar run     --config sidecar.yml -- ./orders
 //	sidecar ingress --config gateway.yml
 //	sidecar check   --config gateway.yml
+//	sidecar health
 //	sidecar demo
 //
 // Exit codes: 0 when all is well, 1 when running failed, 64 when the command line or
-// the configuration is wrong.
+// the configuration is wrong; after `run -- COMMAND`, the command's own.
 package main
 
 import (
@@ -53,6 +55,10 @@ func run(args []string) int {
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
 	return 1
 }
 
@@ -74,7 +80,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newIngress(), newCheck(), newDemo())
+	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDemo())
 	return root
 }
 

@@ -29,7 +29,7 @@ type Running struct {
 	Log    *Log
 
 	t       testing.TB
-	ingress *app.Ingress
+	ingress *app.Proxy
 	client  *http.Client
 	stop    func() error
 }
@@ -108,7 +108,7 @@ func GatewayFile(t testing.TB, file string, options ...Option) *Running {
 	if s.options != nil {
 		s.options(&o)
 	}
-	g.ingress = app.NewIngress(o)
+	g.ingress = app.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- g.ingress.Run(ctx, first) }()

@@ -21,7 +21,7 @@ import (
 
 // builder makes one generation. It goes on after a fault, to find all of them.
 type builder struct {
-	in   *Ingress
+	p    *Proxy
 	g    *generation
 	last *generation
 
@@ -35,48 +35,38 @@ var errBroken = errors.New("the service could not be made")
 
 // build makes a generation and starts nothing. last, which may be nil, is where it
 // takes over from. Its error is config.Problems.
-func (in *Ingress) build(cfg *config.Config, last *generation) (*generation, error) {
+func (p *Proxy) build(cfg *config.Config, last *generation) (*generation, error) {
 	if last == nil {
 		last = &generation{over: make(chan struct{})}
 		close(last.over)
 	}
 	g := &generation{
 		cfg:      cfg,
+		handlers: map[string]http.Handler{},
 		services: shelf[*service]{},
 		limiters: shelf[*policy.Limiter]{},
 		auths:    shelf[*policy.Auth]{},
 		stores:   shelf[cache.Store]{},
+		finders:  shelf[*finder]{},
 		inFlight: newInFlight(),
 		before:   last.over,
 		over:     make(chan struct{}),
 	}
-	b := &builder{in: in, g: g, last: last, broken: map[string]bool{}}
+	b := &builder{p: p, g: g, last: last, broken: map[string]bool{}}
 	b.breakers = b.routeBreakers()
 	b.serverTLS()
+	b.identity()
 	b.services()
-	guard := b.guard()
+	if cfg.Service == nil {
+		b.ingress()
+	} else {
+		b.inbound()
+		b.outbound()
+	}
 	if len(b.faults) > 0 {
 		slices.SortStableFunc(b.faults, func(x, y config.Problem) int { return cmp.Compare(x.Line, y.Line) })
 		return nil, b.faults
 	}
-	observe := in.tel.Requests(telemetry.RequestConfig{Direction: "ingress", Log: in.accessLog(cfg.Logging), Query: cfg.Logging.Query})
-	g.handler = bridge.New(bridge.Config{
-		Stack: mesh.Stack(guard,
-			// Above all others: it sees what each of them answers.
-			observe,
-			// Above every rule: they all ask who the client is.
-			bridge.Forward(bridge.ForwardConfig{
-				TrustedProxies: cfg.TrustedProxies,
-				Protected:      identityHeaders(cfg),
-				Pseudonym:      in.name,
-				Gateway:        true,
-			}),
-		),
-		Pseudonym: in.name,
-		Protected: identityHeaders(cfg),
-		Refused:   observed(observe),
-		Log:       in.log,
-	})
 	return g, nil
 }
 
@@ -117,7 +107,7 @@ func (b *builder) serverTLS() {
 	files := identity.ServerFiles{
 		ClientCAFile: t.ClientCAFile,
 		MinVersion:   t.MinVersion,
-		Warn:         func(err error) { b.in.log.Warn("server.tls", "warning", err.Error()) },
+		Warn:         func(err error) { b.p.log.Warn("server.tls", "warning", err.Error()) },
 	}
 	line := 0
 	for _, c := range t.Certs {
@@ -143,25 +133,15 @@ func (b *builder) services() {
 	}
 }
 
-// guard puts the inbound stack together, with an outbound stack behind each route.
-func (b *builder) guard() http.RoundTripper {
-	cfg := b.g.cfg
-	paths := b.pathLimits()
-	routes := make([]inbound.Route, len(cfg.Routing))
-	for i, r := range cfg.Routing {
-		var err error
-		routes[i], err = b.route(r)
-		b.fault(r.Line, err)
-	}
-	if len(b.faults) > 0 {
-		return nil // not every route is whole
-	}
+// guard orders the rules before what they guard.
+func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) http.RoundTripper {
+	limits := b.g.cfg.Limits
 	guard, err := inbound.New(inbound.Config{
 		Limits: inbound.Limits{
-			URIBytes:    int(cfg.Limits.URIBytes),
-			HeaderCount: cfg.Limits.HeaderCount,
-			HeaderBytes: int(cfg.Limits.HeaderBytes),
-			BodyBytes:   int64(cfg.Limits.BodyBytes),
+			URIBytes:    int(limits.URIBytes),
+			HeaderCount: limits.HeaderCount,
+			HeaderBytes: int(limits.HeaderBytes),
+			BodyBytes:   int64(limits.BodyBytes),
 		},
 		PathLimits: paths,
 		Routes:     routes,
@@ -170,8 +150,40 @@ func (b *builder) guard() http.RoundTripper {
 	return guard
 }
 
-// route makes one rule: its layers in policies.go, its origin in services.go.
-func (b *builder) route(r *config.Route) (inbound.Route, error) {
+// serve makes the handler of one address.
+func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) http.Handler {
+	cfg := b.g.cfg
+	observe := b.p.tel.Requests(telemetry.RequestConfig{Direction: direction, Log: b.p.accessLog(cfg.Logging), Query: cfg.Logging.Query})
+	forward.Pseudonym = b.p.name + suffix[direction]
+	forward.Protected = identityHeaders(cfg)
+	return bridge.New(bridge.Config{
+		Stack: mesh.Stack(stack,
+			// Above all others: it sees what each of them answers.
+			observe,
+			// Above every rule: they all ask who the client is.
+			bridge.Forward(forward),
+		),
+		Pseudonym: forward.Pseudonym,
+		Protected: forward.Protected,
+		Identify:  identity.Peer,
+		Refused:   observed(observe),
+		Log:       b.p.log,
+	})
+}
+
+// routes makes each rule; origin says what is behind it.
+func (b *builder) routes(of []*config.Route, origin func(*config.Route, *inbound.Route) error) []inbound.Route {
+	made := make([]inbound.Route, len(of))
+	for i, r := range of {
+		var err error
+		made[i], err = b.route(r, origin)
+		b.fault(r.Line, err)
+	}
+	return made
+}
+
+// route makes one rule, its layers in policies.go.
+func (b *builder) route(r *config.Route, origin func(*config.Route, *inbound.Route) error) (inbound.Route, error) {
 	out := inbound.Route{
 		Match: route.Match{Path: r.Path, Hosts: r.Hosts, Methods: r.Methods, Headers: values(r.Headers), Query: values(r.Query)},
 		Is:    &mesh.Route{Name: r.Path, Line: r.Line, Service: mesh.Service(r.Service)},
@@ -181,7 +193,7 @@ func (b *builder) route(r *config.Route) (inbound.Route, error) {
 		out.Rewrite.Path, out.Rewrite.Host = r.Rewrite.Path, r.Rewrite.Host
 	}
 	var errs []error
-	for _, add := range []func(*config.Route, *inbound.Route) error{b.origin, b.cors, b.limit, b.auth, b.transform, b.cache} {
+	for _, add := range []func(*config.Route, *inbound.Route) error{origin, b.cors, b.limit, b.auth, b.transform, b.cache} {
 		errs = append(errs, add(r, &out))
 	}
 	return out, errors.Join(errs...)

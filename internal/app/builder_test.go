@@ -15,7 +15,7 @@ import (
 )
 
 // built builds what must be buildable.
-func built(t *testing.T, in *Ingress, yaml string, last *generation) *generation {
+func built(t *testing.T, in *Proxy, yaml string, last *generation) *generation {
 	t.Helper()
 	g, err := in.build(parse(t, yaml), last)
 	if err != nil {
@@ -75,7 +75,7 @@ func TestTakingOver(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			in := NewIngress(Options{})
+			in := New(Options{})
 			last := built(t, in, shop, nil)
 			next := built(t, in, strings.Replace(shop, tt.old, tt.new, 1), last)
 			got := counts{
@@ -91,7 +91,7 @@ func TestTakingOver(t *testing.T) {
 
 // A build that fails leaves no trace in what runs.
 func TestAFailedBuildChangesNothing(t *testing.T) {
-	in := NewIngress(Options{})
+	in := New(Options{})
 	last := built(t, in, shop, nil)
 	before := len(last.services)
 	bad := strings.Replace(shop, "failure_threshold: 5", "failure_threshold: 6", 1) +
@@ -137,7 +137,7 @@ rate_limiting: {paths: {/café: {requests_per_minute: 60}}}`, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := built(t, NewIngress(Options{}), "services: {users: {url: http://127.0.0.1:3002}}\n"+tt.yaml, nil)
+			g := built(t, New(Options{}), "services: {users: {url: http://127.0.0.1:3002}}\n"+tt.yaml, nil)
 			if got := len(g.limiters); got != tt.want {
 				t.Errorf("there are %d limiters, want %d: %v", got, tt.want, g.limiters)
 			}
@@ -207,7 +207,7 @@ func TestTheAuthService(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			g := built(t, NewIngress(Options{}), strings.Replace(users, "%s", tt.more, 1)+tt.auth, nil)
+			g := built(t, New(Options{}), strings.Replace(users, "%s", tt.more, 1)+tt.auth, nil)
 			var got []string
 			for _, s := range g.sorted() {
 				got = append(got, s.name)
@@ -316,7 +316,7 @@ func TestServerCertificatesAreTakenOver(t *testing.T) {
 	ca := identitytest.NewCA(t)
 	cert, key := ca.Issue(t, identitytest.Leaf{DNS: []string{"shop.test"}}).Write(t, dir, "shop")
 	yaml := "server: {tls: {certs: [{cert_file: " + cert + ", key_file: " + key + "}]}}\n"
-	in := NewIngress(Options{})
+	in := New(Options{})
 	last := built(t, in, yaml, nil)
 	next := built(t, in, "# moved\n"+yaml, last)
 	if next.tls == nil || next.tls != last.tls {

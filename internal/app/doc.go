@@ -2,7 +2,7 @@
 // start, reload, drain, stop. It holds no rule of its own; it is where inbound,
 // outbound, policy, discovery and telemetry meet.
 //
-//	ingress := app.NewIngress(app.Options{Load: load, Log: log})
+//	ingress := app.New(app.Options{Load: load, Log: log})
 //	err := ingress.Run(ctx, first) // until ctx ends, then drains
 //
 // Everything that is built from one version of the configuration is a generation. A

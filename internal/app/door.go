@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,8 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"outrider/internal/bridge"
 	"outrider/internal/config"
 	"outrider/internal/identity"
+	"outrider/internal/mesh"
 )
 
 // door accepts the connections of one address and hands each to the newest room. A
@@ -25,6 +29,13 @@ type door struct {
 	log  *slog.Logger
 	gate gate
 	open atomic.Int64 // connections inside, hijacked ones too
+
+	name    string            // in answers of its own
+	refused func(*mesh.Fault) // hears of them
+
+	sorting   sync.WaitGroup  // connections that have yet to show what they speak
+	patience  context.Context // of sorting; ends when the door closes
+	impatient context.CancelFunc
 
 	mu    sync.Mutex // protects rooms
 	rooms []*room    // the newest last; older ones until they are found empty
@@ -40,7 +51,9 @@ type room struct {
 }
 
 func newDoor(life context.Context, ln net.Listener, limit int, log *slog.Logger) *door {
-	return &door{life: life, ln: ln, log: log, gate: newGate(limit)}
+	d := &door{life: life, ln: ln, log: log, gate: newGate(limit), refused: func(*mesh.Fault) {}}
+	d.patience, d.impatient = context.WithCancel(life)
+	return d
 }
 
 // settings are what cannot change in a running http.Server.
@@ -48,15 +61,16 @@ type settings struct {
 	headerBytes       int
 	readHeaderTimeout time.Duration
 	idleTimeout       time.Duration
-	tls               *identity.Server // nil: plain
+	tls               *tls.Config // of every connection; nil: plain
+	mesh              *tls.Config // of those that speak TLS among others; nil: not looked for
+	plain             bool        // beside mesh: the others are welcome too
 }
 
-func settingsOf(l config.Limits, tls *identity.Server) settings {
+func settingsOf(l config.Limits) settings {
 	return settings{
 		headerBytes:       int(l.HeaderBytes),
 		readHeaderTimeout: l.ReadHeaderTimeout,
 		idleTimeout:       l.IdleTimeout,
-		tls:               tls,
 	}
 }
 
@@ -93,9 +107,9 @@ func (d *door) newRoom(s settings, handler http.Handler) *room {
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is counted, limited and logged like the rest
 	}
-	if s.tls != nil {
-		r.server.TLSConfig = s.tls.TLS()
-	}
+	// The mesh's connections have their handshake ahead of them; net/http does it, and
+	// looks here for the protocols.
+	r.server.TLSConfig = cmp.Or(s.tls, s.mesh)
 	return r
 }
 
@@ -121,7 +135,7 @@ func (r *room) empty() bool {
 
 func (r *room) serve() {
 	defer close(r.done)
-	if r.server.TLSConfig != nil {
+	if r.settings.tls != nil {
 		_ = r.server.ServeTLS(r.feed, "", "") // ends when the feed or the server is closed, and only then
 		return
 	}
@@ -153,8 +167,7 @@ func (d *door) accept(ctx context.Context) {
 	}
 }
 
-// hand passes c to the newest room. Where that room closes while c waits at its
-// feed, a newer one has opened; where none has, the door is closing.
+// hand lets c in.
 func (d *door) hand(c net.Conn) {
 	d.open.Add(1)
 	p := &place{leave: func() { d.open.Add(-1); d.gate.leave() }}
@@ -162,6 +175,32 @@ func (d *door) hand(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		visitor = &tcpGuest{TCPConn: tcp, place: p}
 	}
+	if d.newest().settings.mesh == nil {
+		d.lead(visitor)
+		return
+	}
+	d.sorting.Go(func() { d.sort(visitor) }) // the gate bounds how many
+}
+
+// sort waits until a connection shows whether it speaks TLS, and lets it in by that.
+func (d *door) sort(visitor net.Conn) {
+	s := d.newest().settings
+	secure, conn, err := identity.Split(d.patience, visitor, s.readHeaderTimeout)
+	switch {
+	case err != nil:
+		return // Split has closed it
+	case secure:
+		conn = tls.Server(conn, s.mesh)
+	case !s.plain:
+		d.refused(bridge.RefusePlain(d.patience, conn, d.name))
+		return
+	}
+	d.lead(conn)
+}
+
+// lead passes a connection to the newest room. Where that room closes while it waits
+// at its feed, a newer one has opened; where none has, the door is closing.
+func (d *door) lead(visitor net.Conn) {
 	for tried := d.newest(); ; {
 		if tried.feed.push(visitor) {
 			return
@@ -185,6 +224,8 @@ func (d *door) newest() *room {
 // empty; then it cuts what is left.
 func (d *door) close(ctx context.Context) error {
 	d.ln.Close()
+	d.impatient()
+	defer d.sorting.Wait()
 	d.mu.Lock()
 	rooms := d.rooms
 	d.mu.Unlock()

@@ -12,41 +12,41 @@ import (
 
 // balanceEvents points a balancer's events at the metrics; the balancer logs them
 // itself.
-func (in *Ingress) balanceEvents(s *service) balance.Events {
+func (p *Proxy) balanceEvents(s *service) balance.Events {
 	return balance.Events{
-		Ejected: func(mesh.Endpoint, time.Duration) { in.tel.Ejection(s.name) },
+		Ejected: func(mesh.Endpoint, time.Duration) { p.tel.Ejection(s.name) },
 		Panic:   s.panic.Store,
 		Breaker: func(_ mesh.Endpoint, from, to balance.State) {
-			in.tel.BreakerTransition(s.name, from.String(), to.String())
+			p.tel.BreakerTransition(s.name, from.String(), to.String())
 		},
 	}
 }
 
-func (in *Ingress) outboundEvents(service string) outbound.Events {
+func (p *Proxy) outboundEvents(service string) outbound.Events {
 	return outbound.Events{
-		Retry:           func(_ mesh.Service, _ int, reason string) { in.tel.Retry(service, reason) },
-		BudgetExhausted: func(mesh.Service) { in.tel.RetryBudgetExhausted(service) },
+		Retry:           func(_ mesh.Service, _ int, reason string) { p.tel.Retry(service, reason) },
+		BudgetExhausted: func(mesh.Service) { p.tel.RetryBudgetExhausted(service) },
 		Health: func(_ mesh.Service, e mesh.Endpoint) {
 			to := "healthy"
 			if e.Unhealthy {
 				to = "unhealthy"
 			}
-			in.tel.HealthChange(service, to)
+			p.tel.HealthChange(service, to)
 		},
 	}
 }
 
-func (in *Ingress) limiterKeys() int64 {
+func (p *Proxy) limiterKeys() int64 {
 	var n int64
-	for _, l := range in.current.Load().limiters {
+	for _, l := range p.current.Load().limiters {
 		n += int64(l.Keys())
 	}
 	return n
 }
 
-func (in *Ingress) cacheBytes() int64 {
+func (p *Proxy) cacheBytes() int64 {
 	var n int64
-	for _, store := range in.current.Load().stores {
+	for _, store := range p.current.Load().stores {
 		_, bytes := store.Stats()
 		n += bytes
 	}
@@ -54,16 +54,17 @@ func (in *Ingress) cacheBytes() int64 {
 }
 
 // serviceStates is what a scrape shows.
-func (in *Ingress) serviceStates() []telemetry.ServiceState {
+func (p *Proxy) serviceStates() []telemetry.ServiceState {
 	var all []telemetry.ServiceState
-	for _, s := range in.current.Load().sorted() {
+	for _, s := range p.current.Load().sorted() {
 		status := s.Status()
 		state := telemetry.ServiceState{Name: s.name, Panic: s.panic.Load(), RetryBudget: float64(status.RetryBudget)}
+		state.Mode, state.Age = s.known()
 		for _, e := range status.Endpoints {
 			switch stateOf(e) {
 			case "ejected":
 				state.Ejected++
-			case "unhealthy":
+			case "unhealthy", "withdrawn":
 				state.Unhealthy++
 			default:
 				state.Healthy++
@@ -84,12 +85,37 @@ func (in *Ingress) serviceStates() []telemetry.ServiceState {
 	return all
 }
 
+// known returns how the endpoints of a service of the catalogue are known, and since
+// when; "" for another.
+func (s *service) known() (mode string, age time.Duration) {
+	if s.ladder == nil {
+		return "", 0
+	}
+	state := s.ladder.State()
+	return state.Mode.String(), state.Age
+}
+
+// expiry returns when the mesh certificate expires; the zero time without one.
+func (p *Proxy) expiry() time.Time {
+	if m := p.current.Load().mesh; m != nil {
+		return m.Expiry()
+	}
+	return time.Time{}
+}
+
 // adminServices is what /services and the status page show.
-func (in *Ingress) adminServices() []admin.Service {
+func (p *Proxy) adminServices() []admin.Service {
 	var all []admin.Service
-	for _, s := range in.current.Load().sorted() {
+	g := p.current.Load()
+	services := g.sorted()
+	for _, f := range g.finders {
+		services = append(services, f.services()...)
+	}
+	for _, s := range services {
 		status := s.Status()
 		out := admin.Service{Name: s.name, Policy: s.policy, Ready: status.Ready, Error: status.LastError}
+		mode, age := s.known()
+		out.Mode, out.AgeS = mode, age.Seconds()
 		for _, e := range status.Endpoints {
 			shown := admin.Endpoint{
 				Address:   e.Endpoint.Address,
@@ -116,6 +142,8 @@ func (in *Ingress) adminServices() []admin.Service {
 // stateOf names an endpoint's state in one word.
 func stateOf(e balance.EndpointStatus) string {
 	switch {
+	case e.Endpoint.Withdrawn:
+		return "withdrawn"
 	case e.Endpoint.Unhealthy:
 		return "unhealthy"
 	case !e.EjectedUntil.IsZero():

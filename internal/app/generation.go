@@ -18,14 +18,17 @@ import (
 
 // generation is everything that is built from one version of the configuration.
 type generation struct {
-	cfg     *config.Config
-	handler http.Handler
-	tls     *identity.Server // nil: plain
+	cfg      *config.Config
+	handlers map[string]http.Handler // by the key of their entrance
+	tls      *identity.Server        // the ingress's; nil: plain
+	mesh     *identity.Mesh          // who this proxy is to others; nil: nobody
+	app      *service                // what a sidecar guards; nil: an ingress
 
 	services shelf[*service]
 	limiters shelf[*policy.Limiter]
 	auths    shelf[*policy.Auth]
 	stores   shelf[cache.Store]
+	finders  shelf[*finder]
 
 	inFlight *inFlight
 	before   <-chan struct{} // closed when the generation before this one is over
@@ -111,6 +114,11 @@ func (g *generation) rereadCertificates(last *generation) error {
 			return fmt.Errorf("server.tls: %w", err)
 		}
 	}
+	if g.mesh != nil && g.mesh == last.mesh {
+		if err := g.mesh.Reload(); err != nil {
+			return fmt.Errorf("identity: %w", err)
+		}
+	}
 	for key, s := range g.services {
 		if s.tls == nil || s != last.services[key] {
 			continue
@@ -120,4 +128,16 @@ func (g *generation) rereadCertificates(last *generation) error {
 		}
 	}
 	return nil
+}
+
+// settings are what an entrance's connections are served with.
+func (g *generation) settings(key string) settings {
+	s := settingsOf(g.cfg.Limits)
+	switch {
+	case key == serverKey && g.tls != nil:
+		s.tls = g.tls.TLS()
+	case key == inboundKey && g.mesh != nil:
+		s.mesh, s.plain = g.mesh.ServerTLS(), g.cfg.Identity.MTLS == identity.Permissive
+	}
+	return s
 }

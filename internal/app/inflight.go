@@ -7,13 +7,17 @@ import (
 
 // inFlight counts requests and lets the drain wait for the last one.
 type inFlight struct {
-	n     atomic.Int64
-	empty chan struct{} // holds a token when n has fallen to zero
+	n       atomic.Int64
+	arrived atomic.Int64  // all that ever began
+	empty   chan struct{} // holds a token when n has fallen to zero
 }
 
 func newInFlight() *inFlight { return &inFlight{empty: make(chan struct{}, 1)} }
 
-func (f *inFlight) begin() { f.n.Add(1) }
+func (f *inFlight) begin() {
+	f.n.Add(1)
+	f.arrived.Add(1)
+}
 
 func (f *inFlight) end() {
 	if f.n.Add(-1) > 0 {

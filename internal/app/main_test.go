@@ -63,7 +63,7 @@ func parse(t testing.TB, yaml string) *config.Config {
 
 // gateway is one that runs.
 type gateway struct {
-	*Ingress
+	*Proxy
 	t      *testing.T
 	file   string
 	log    *output
@@ -96,7 +96,7 @@ func startWith(t *testing.T, name string, first *config.Config, edit ...func(*Op
 	for _, f := range edit {
 		f(&o)
 	}
-	g.Ingress = NewIngress(o)
+	g.Proxy = New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx, first) }()

@@ -106,8 +106,8 @@ func (b *builder) auth(r *config.Route, out *inbound.Route) error {
 			NegativeTTL: settings.NegativeTTL,
 			MaxCached:   settings.MaxCached,
 			Headers:     settings.Headers,
-			Checked:     b.in.tel.AuthCheck,
-			Log:         b.in.log,
+			Checked:     b.p.tel.AuthCheck,
+			Log:         b.p.log,
 		})
 	})
 	if err != nil {
@@ -212,7 +212,7 @@ func (b *builder) cache(r *config.Route, out *inbound.Route) error {
 		MaxBytes: int64(c.MaxBytes),
 		MaxBody:  int64(c.MaxBody),
 		Store:    store,
-		Observed: b.in.tel.CacheRequest,
+		Observed: b.p.tel.CacheRequest,
 	}).Layer()
 	return nil
 }
@@ -258,17 +258,17 @@ func respond(r *config.Respond) http.RoundTripper {
 }
 
 // accessLog is nil where there is none.
-func (in *Ingress) accessLog(l config.Logging) *slog.Logger {
-	if !l.Access || in.o.Access == io.Discard {
+func (p *Proxy) accessLog(l config.Logging) *slog.Logger {
+	if !l.Access || p.o.Access == io.Discard {
 		return nil
 	}
-	return slog.New(slog.NewJSONHandler(in.o.Access, nil))
+	return slog.New(slog.NewJSONHandler(p.o.Access, nil))
 }
 
 // setLevel follows logging.level.
-func (in *Ingress) setLevel(name string) {
+func (p *Proxy) setLevel(name string) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(name)); err == nil { // validated on loading
-		in.o.Level.Set(l)
+		p.o.Level.Set(l)
 	}
 }

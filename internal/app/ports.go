@@ -3,13 +3,11 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"outrider/internal/admin"
@@ -24,36 +22,32 @@ type sidePorts struct {
 }
 
 // listen opens every port of the configuration, or none.
-func (in *Ingress) listen(ctx context.Context, cfg *config.Config) (*sidePorts, error) {
-	side := &sidePorts{}
-	ln, err := open(ctx, "server.port", serverAddress(cfg.Server))
-	if err != nil {
+func (p *Proxy) listen(ctx context.Context, cfg *config.Config) (*sidePorts, error) {
+	if err := p.openEntrances(ctx, cfg); err != nil {
 		return nil, err
 	}
-	in.door = newDoor(in.life, ln, cfg.Limits.Connections, in.log)
-	in.where.Server = ln.Addr().String()
-
-	for _, p := range []struct {
+	side := &sidePorts{}
+	for _, port := range []struct {
 		key, addr string
 		where     *string
 		handler   http.Handler
 	}{
-		{"admin.listen", cfg.Admin.Listen, &in.where.Admin, in.admin()},
-		{"probe.listen", cfg.Probe.Listen, &in.where.Probe, admin.Probe(in.adminConfig(nil))},
+		{"admin.listen", cfg.Admin.Listen, &p.where.Admin, p.admin()},
+		{"probe.listen", cfg.Probe.Listen, &p.where.Probe, admin.Probe(p.adminConfig(nil))},
 	} {
-		if p.addr == "" {
+		if port.addr == "" {
 			continue
 		}
-		ln, err := open(ctx, p.key, p.addr)
+		ln, err := open(ctx, port.key, port.addr)
 		if err != nil {
-			in.door.ln.Close()
+			p.shut()
 			side.close()
 			return nil, err
 		}
-		*p.where = ln.Addr().String()
+		*port.where = ln.Addr().String()
 		side.listeners = append(side.listeners, ln)
 		side.servers = append(side.servers, &http.Server{
-			Handler:           p.handler,
+			Handler:           port.handler,
 			ReadHeaderTimeout: 5 * time.Second,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
@@ -62,25 +56,12 @@ func (in *Ingress) listen(ctx context.Context, cfg *config.Config) (*sidePorts, 
 	return side, nil
 }
 
-// open listens, and where it cannot says which key is to be changed.
-func open(ctx context.Context, key, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is taken by another process: stop it, or choose another port", key, addr)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", key, addr, err)
-	}
-	return ln, nil
-}
-
 // admin is the admin port, which asks for a token as long as the configuration in use
 // names a file for it.
-func (in *Ingress) admin() http.Handler {
-	open, guarded := admin.New(in.adminConfig(nil)), admin.New(in.adminConfig(in.token))
+func (p *Proxy) admin() http.Handler {
+	open, guarded := admin.New(p.adminConfig(nil)), admin.New(p.adminConfig(p.token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if in.current.Load().cfg.Admin.TokenFile == "" {
+		if p.current.Load().cfg.Admin.TokenFile == "" {
 			open.ServeHTTP(w, r)
 			return
 		}
@@ -90,15 +71,15 @@ func (in *Ingress) admin() http.Handler {
 
 // token returns what the admin port asks for: read anew at each use, so that it can
 // be rotated. A file that is unreadable or empty gives "", which nobody has.
-func (in *Ingress) token() string {
-	file := in.current.Load().cfg.Admin.TokenFile
+func (p *Proxy) token() string {
+	file := p.current.Load().cfg.Admin.TokenFile
 	b, err := os.ReadFile(file)
 	token := strings.TrimSpace(string(b))
 	if err == nil && token == "" {
 		err = errors.New("it is empty")
 	}
 	if err != nil {
-		in.log.Warn("admin.token_file gives no token, nobody is let in", "file", file, "error", err)
+		p.log.Warn("admin.token_file gives no token, nobody is let in", "file", file, "error", err)
 		return ""
 	}
 	return token

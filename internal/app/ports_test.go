@@ -95,7 +95,7 @@ func TestPortsThatAreTaken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			in := NewIngress(Options{Started: func(Addresses) { t.Error("it started") }})
+			in := New(Options{Started: func(Addresses) { t.Error("it started") }})
 			err = in.Run(t.Context(), cfg)
 			if err == nil || !strings.Contains(err.Error(), tt.key+": "+taken+" is taken") {
 				t.Errorf("got %v, want an error that names %s and %s", err, tt.key, taken)

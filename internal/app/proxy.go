@@ -4,19 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"outrider/discovery"
 	"outrider/internal/admin"
 	"outrider/internal/config"
 	"outrider/internal/telemetry"
@@ -24,42 +21,58 @@ import (
 
 // Options are what a proxy needs from whoever starts it.
 type Options struct {
-	Load    func() (*config.Config, error) // reads the configuration anew; nil means that it stays as it is
-	Version string
-	Log     *slog.Logger                                                 // operational log; nil discards
-	Level   *slog.LevelVar                                               // of Log, set from the configuration; nil means nobody changes it
-	Access  io.Writer                                                    // access log; nil discards
-	Hangup  <-chan os.Signal                                             // each signal asks for a reload; may be nil
-	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error) // names to addresses; nil means the system's resolver
-	Started func(Addresses)                                              // called once, when all listeners are open; may be nil
+	Load     func() (*config.Config, error) // reads the configuration anew; nil means that it stays as it is
+	Version  string
+	Log      *slog.Logger                                                 // operational log; nil discards
+	Level    *slog.LevelVar                                               // of Log, set from the configuration; nil means nobody changes it
+	Access   io.Writer                                                    // access log; nil discards
+	Hangup   <-chan os.Signal                                             // each signal asks for a reload; may be nil
+	Lookup   func(ctx context.Context, host string) ([]netip.Addr, error) // names to addresses; nil means the system's resolver
+	Registry func(config.Consul) (Registry, error)                        // what stands in for Consul; nil means Consul itself
+
+	Started func(Addresses)           // called once, when all listeners are open; may be nil
+	Ready   func()                    // called once, when the proxy is ready for the first time; may be nil
+	Guarded func(ctx context.Context) // called in a drain of a sidecar, when the last request to the app has ended: the app may go; may be nil
 }
 
 // Addresses are where a proxy listens, as host:port. Empty means not at all.
-type Addresses struct{ Server, Admin, Probe string }
+type Addresses struct {
+	Server   string            // the ingress's
+	Inbound  string            // the guarding half's
+	Outbound string            // the calling half's
+	Services map[string]string // the services' own ports, by name
+	Admin    string
+	Probe    string
+}
 
-// Ingress is the gateway.
-type Ingress struct {
+// Proxy is a gateway or a sidecar: the configuration says which.
+type Proxy struct {
 	o     Options
 	log   *slog.Logger
 	tel   *telemetry.Telemetry
-	name  string // the Via pseudonym
+	name  string // the Via pseudonym's beginning
 	began time.Time
 
-	life     context.Context // of all that serves; ends with the drain
-	taking   context.Context // of what may begin anew; ends where the drain begins
-	current  atomic.Pointer[generation]
-	requests *inFlight      // of all generations
-	reloads  sync.Mutex     // held while a reload is under way
-	running  sync.WaitGroup // what Run has started, the side ports aside
-	draining atomic.Bool
+	life      context.Context // of all that serves; ends with the drain
+	taking    context.Context // of what may begin anew; ends where the drain begins
+	current   atomic.Pointer[generation]
+	registry  Registry         // nil: none
+	store     *discovery.Store // nil: no snapshots
+	probes    chan struct{}    // one for each probe of a doubted endpoint
+	enrolment *enrolment
+	app       appState
+	reloads   sync.Mutex     // held while a reload is under way
+	running   sync.WaitGroup // what Run has started, the side ports aside
+	draining  atomic.Bool
+	asked     chan struct{} // holds a token when the admin port has asked for a drain
 
 	lastReload atomic.Pointer[admin.Reload]
-	door       *door
+	entrances  []*entrance
 	where      Addresses
 }
 
-// NewIngress returns a gateway that Run starts.
-func NewIngress(o Options) *Ingress {
+// New returns a proxy that Run starts.
+func New(o Options) *Proxy {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,18 +82,27 @@ func NewIngress(o Options) *Ingress {
 	if o.Access == nil {
 		o.Access = io.Discard
 	}
-	return &Ingress{
-		o:        o,
-		log:      o.Log,
-		tel:      telemetry.New(telemetry.Options{Version: o.Version}),
-		name:     pseudonym(),
-		began:    time.Now(),
-		requests: newInFlight(),
+	if o.Registry == nil {
+		o.Registry = consulRegistry(o.Log)
+	}
+	return &Proxy{
+		o:      o,
+		log:    o.Log,
+		tel:    telemetry.New(telemetry.Options{Version: o.Version}),
+		name:   pseudonym(),
+		began:  time.Now(),
+		asked:  make(chan struct{}, 1),
+		probes: make(chan struct{}, maxProbes),
+
+		enrolment: &enrolment{done: make(chan struct{})},
 	}
 }
 
+// maxProbes bounds the probes under way at once when a catalogue has lost its memory.
+const maxProbes = 32
+
 // pseudonym names this process in Via: unique, so that a loop is told from another
-// gateway on the way.
+// proxy on the way.
 func pseudonym() string {
 	b := make([]byte, 6)
 	_, _ = rand.Read(b) // never fails: crypto/rand
@@ -90,111 +112,88 @@ func pseudonym() string {
 // Run serves first until ctx ends, then drains. It returns nil after a clean drain,
 // and otherwise what stopped it: a listener that could not be opened, or connections
 // that were cut at the end of the grace.
-func (in *Ingress) Run(ctx context.Context, first *config.Config) error {
+func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	// What serves outlives ctx by the drain.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer in.running.Wait()
+	defer p.running.Wait()
 	defer end()
 	taking, stop := context.WithCancel(ctx)
 	defer stop()
-	in.life, in.taking = life, taking
+	p.life, p.taking = life, taking
 
-	side, err := in.listen(ctx, first)
+	if err := p.openRegistry(first.Consul); err != nil {
+		return err
+	}
+	if p.registry != nil {
+		defer p.registry.Close()
+	}
+	side, err := p.listen(ctx, first)
 	if err != nil {
 		return err
 	}
 	defer side.close() // after the drain: /ready tells of it
-	defer in.door.ln.Close()
-	if err := in.adopt(first); err != nil {
+	defer p.shut()
+	if err := p.adopt(first); err != nil {
 		return err
 	}
-	in.tel.Services(in.serviceStates)
-	in.tel.Connections(func() int { return int(in.door.open.Load()) })
-	in.tel.RateLimitKeys(in.limiterKeys)
-	in.tel.CacheBytes(in.cacheBytes)
+	p.tel.Services(p.serviceStates)
+	if p.registry != nil && first.Service != nil {
+		p.tel.Registered(p.registered)
+	}
+	p.tel.CertificateExpiry(p.expiry)
+	p.tel.Connections(p.connections)
+	p.tel.RateLimitKeys(p.limiterKeys)
+	p.tel.CacheBytes(p.cacheBytes)
 
 	failed := make(chan error, 2)
-	in.running.Go(func() { in.door.accept(life) })
+	for _, e := range p.entrances {
+		p.running.Go(func() { e.door.accept(life) })
+	}
 	side.serve(failed)
-	in.running.Go(func() { in.keepFresh(taking) })
-	in.announce()
+	p.running.Go(func() { p.keepFresh(taking) })
+	p.running.Go(func() { p.enrol(taking) })
+	p.announce()
 
 	var stopped error
 	select {
 	case <-ctx.Done():
+	case <-p.asked:
 	case stopped = <-failed:
 	}
-	return errors.Join(stopped, in.drain(stop, end))
+	return p.drain(stopped, stop, end)
 }
 
 // announce says where the proxy listens.
-func (in *Ingress) announce() {
-	in.log.Info("listening", "server", in.where.Server, "admin", in.where.Admin, "probe", in.where.Probe, "version", in.o.Version)
-	if in.o.Started != nil {
-		in.o.Started(in.where)
+func (p *Proxy) announce() {
+	args := []any{"version", p.o.Version}
+	for _, l := range p.where.named() {
+		args = append(args, l[0], l[1])
 	}
-}
-
-// ServeHTTP passes a request to the newest generation.
-func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	in.requests.begin()
-	defer in.requests.end()
-	g := in.enter()
-	defer g.inFlight.end()
-	g.handler.ServeHTTP(w, r)
+	p.log.Info("listening", args...)
+	if p.o.Started != nil {
+		p.o.Started(p.where)
+	}
 }
 
 // enter counts a request into the newest generation. One that was swapped out
 // meanwhile may have been found empty already: then the request belongs to the next.
-func (in *Ingress) enter() *generation {
+func (p *Proxy) enter() *generation {
 	for {
-		g := in.current.Load()
+		g := p.current.Load()
 		g.inFlight.begin()
-		if g == in.current.Load() {
+		if g == p.current.Load() {
 			return g
 		}
 		g.inFlight.end()
 	}
 }
 
-// drain finishes what is in flight, for as long as shutdown.grace, and stops.
-func (in *Ingress) drain(stop, end func()) error {
-	in.draining.Store(true)
-	stop()
-	in.reloads.Lock() // one that was under way gives up, and none begins any more
-	g := in.current.Load()
-	in.reloads.Unlock()
-	grace := g.cfg.Shutdown.Grace
-	in.log.Info("draining", "in_flight", in.requests.count(), "grace", grace.String())
-	within, cancel := context.WithTimeout(in.life, grace)
-	defer cancel()
-	err := in.door.close(within)
-	if left := in.requests.wait(within); left > 0 { // upgraded connections: the server has let go of them
-		err = errors.Join(err, fmt.Errorf("%d requests were cut at the end of the grace", left))
-	}
-	end()
-	in.awaitCut()
-	for _, a := range g.auths {
-		a.Close()
-	}
-	in.running.Wait()
-	in.log.Info("stopped")
-	return err
-}
-
-// awaitCut gives requests that were cut the time to say so in the access log.
-func (in *Ingress) awaitCut() {
-	within, cancel := context.WithTimeout(context.WithoutCancel(in.life), time.Second)
-	defer cancel()
-	in.requests.wait(within)
-}
-
 // ready lists what is missing before the proxy should get traffic.
-func (in *Ingress) ready() []string {
-	if in.draining.Load() {
+func (p *Proxy) ready() []string {
+	if p.draining.Load() {
 		return []string{"draining"}
 	}
-	g := in.current.Load()
+	g := p.current.Load()
 	if g == nil {
 		return []string{"starting"}
 	}
@@ -202,22 +201,23 @@ func (in *Ingress) ready() []string {
 }
 
 // adminConfig is what the admin and probe ports show.
-func (in *Ingress) adminConfig(token func() string) admin.Config {
+func (p *Proxy) adminConfig(token func() string) admin.Config {
 	return admin.Config{
 		Token:     token,
-		Version:   in.o.Version,
+		Version:   p.o.Version,
 		Live:      func() error { return nil },
-		Ready:     in.ready,
-		Metrics:   in.tel.Handler(),
-		Config:    func() any { return in.current.Load().cfg.Redacted() },
-		Services:  in.adminServices,
-		Level:     in.o.Level,
-		Reload:    in.Reload,
-		Log:       in.log,
-		Started:   in.began,
-		Listeners: in.where.list,
+		Ready:     p.ready,
+		Metrics:   p.tel.Handler(),
+		Config:    func() any { return p.current.Load().cfg.Redacted() },
+		Services:  p.adminServices,
+		Level:     p.o.Level,
+		Reload:    p.Reload,
+		Drain:     p.Drain,
+		Log:       p.log,
+		Started:   p.began,
+		Listeners: p.where.list,
 		LastReload: func() admin.Reload {
-			if last := in.lastReload.Load(); last != nil {
+			if last := p.lastReload.Load(); last != nil {
 				return *last
 			}
 			return admin.Reload{}
@@ -225,21 +225,33 @@ func (in *Ingress) adminConfig(token func() string) admin.Config {
 	}
 }
 
-func (a *Addresses) list() []string {
-	var all []string
-	for _, p := range []struct{ name, addr string }{{"server", a.Server}, {"admin", a.Admin}, {"probe", a.Probe}} {
-		if p.addr != "" {
-			all = append(all, p.name+" "+p.addr)
-		}
+// Drain has Run end as if its context had: what is in flight is finished first.
+func (p *Proxy) Drain() {
+	select {
+	case p.asked <- struct{}{}:
+	default: // it has been asked already
 	}
-	return all
 }
-
-func serverAddress(s config.Server) string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
 
 // Check finds what only building can: certificates that do not fit, header edits
 // that cannot be made. It opens no port and starts nothing.
 func Check(cfg *config.Config) error {
-	_, err := NewIngress(Options{}).build(cfg, nil)
+	p := New(Options{})
+	if err := p.openRegistry(cfg.Consul); err != nil {
+		return err
+	}
+	_, err := p.build(cfg, nil)
 	return err
+}
+
+// ServeHTTP passes a request to the newest generation.
+func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.requests.begin()
+	defer e.requests.end()
+	g := e.proxy.enter()
+	defer g.inFlight.end()
+	if e.proxy.draining.Load() {
+		w.Header().Set("Connection", "close") // the client's next request goes elsewhere; HTTP/2 says it by GOAWAY
+	}
+	g.handlers[e.key].ServeHTTP(w, r)
 }

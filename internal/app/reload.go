@@ -14,9 +14,9 @@ import (
 
 // adopt builds a generation from cfg, starts what is new in it, waits for its
 // endpoints, swaps it in and stops what is no longer there.
-func (in *Ingress) adopt(cfg *config.Config) error {
-	last := in.current.Load()
-	next, err := in.build(cfg, last)
+func (p *Proxy) adopt(cfg *config.Config) error {
+	last := p.current.Load()
+	next, err := p.build(cfg, last)
 	if err != nil {
 		return err
 	}
@@ -28,28 +28,30 @@ func (in *Ingress) adopt(cfg *config.Config) error {
 	var begun []*service
 	for key, s := range next.services {
 		if last == nil || last.services[key] == nil {
-			in.start(s)
+			p.start(s)
 			begun = append(begun, s)
 		}
 	}
 	// Before the swap: a request must never meet a service whose endpoints are still being looked up.
-	next.settle(in.taking)
-	if last != nil && in.taking.Err() != nil { // the drain is better served by what runs
+	next.settle(p.taking)
+	if last != nil && p.taking.Err() != nil { // the drain is better served by what runs
 		for _, s := range begun {
 			s.stop()
 		}
 		return errDraining
 	}
 
-	in.setLevel(cfg.Logging.Level)
-	in.current.Store(next)
-	in.door.gate.limit(cfg.Limits.Connections)
-	in.door.enter(settingsOf(cfg.Limits, next.tls), in)
+	p.setLevel(cfg.Logging.Level)
+	p.current.Store(next)
+	for _, e := range p.entrances {
+		e.door.gate.limit(cfg.Limits.Connections)
+		e.door.enter(next.settings(e.key), e)
+	}
 	if last != nil {
-		in.running.Go(func() { in.retire(last, next) })
+		p.running.Go(func() { p.retire(last, next) })
 	}
 	for _, w := range cfg.Warnings() {
-		in.log.Warn("configuration", "warning", w.String())
+		p.log.Warn("configuration", "warning", w.String())
 	}
 	return nil
 }
@@ -57,9 +59,9 @@ func (in *Ingress) adopt(cfg *config.Config) error {
 // retire waits until last has no request left, for as long as its grace, and stops
 // what next did not take over: a retry of a request that began before the reload
 // still needs it.
-func (in *Ingress) retire(last, next *generation) {
+func (p *Proxy) retire(last, next *generation) {
 	defer close(last.over)
-	grace, cancel := context.WithTimeout(in.life, last.cfg.Shutdown.Grace)
+	grace, cancel := context.WithTimeout(p.life, last.cfg.Shutdown.Grace)
 	defer cancel()
 	last.wait(grace) // for those before it too: what stops here may have come from there
 	for key, s := range last.services {
@@ -72,25 +74,30 @@ func (in *Ingress) retire(last, next *generation) {
 			a.Close()
 		}
 	}
+	for key, f := range last.finders {
+		if next.finders[key] == nil {
+			f.close()
+		}
+	}
 }
 
 // Reload reads the configuration anew and adopts it. On an error, which is logged and
 // counted, everything stays as it was.
-func (in *Ingress) Reload(ctx context.Context) error {
-	in.reloads.Lock()
-	defer in.reloads.Unlock()
-	err := in.reload(ctx)
-	in.tel.Reload(err == nil)
+func (p *Proxy) Reload(ctx context.Context) error {
+	p.reloads.Lock()
+	defer p.reloads.Unlock()
+	err := p.reload(ctx)
+	p.tel.Reload(err == nil)
 	result := admin.Reload{At: time.Now()}
 	if err != nil {
 		result.Error = err.Error()
 	}
-	in.lastReload.Store(&result)
+	p.lastReload.Store(&result)
 	if err != nil {
-		in.log.Error("the configuration was refused, the old one stays", "error", err.Error())
+		p.log.Error("the configuration was refused, the old one stays", "error", err.Error())
 		return err
 	}
-	in.log.Info("the configuration was reloaded")
+	p.log.Info("the configuration was reloaded")
 	return nil
 }
 
@@ -100,54 +107,54 @@ var (
 	errFixed    = errors.New("the configuration cannot be read again")
 )
 
-func (in *Ingress) reload(ctx context.Context) error {
-	old := in.current.Load()
+func (p *Proxy) reload(ctx context.Context) error {
+	old := p.current.Load()
 	switch {
 	case old == nil:
 		return errStarting
-	case in.draining.Load():
+	case p.draining.Load():
 		return errDraining
-	case in.o.Load == nil:
+	case p.o.Load == nil:
 		return errFixed
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	next, err := in.o.Load()
+	next, err := p.o.Load()
 	if err != nil {
 		return err
 	}
 	if fixed := config.Immutable(old.cfg, next); len(fixed) > 0 {
 		return config.Problems(fixed)
 	}
-	return in.adopt(next)
+	return p.adopt(next)
 }
 
 // keepFresh reloads whenever a file has changed or a hangup asks, until ctx ends.
-func (in *Ingress) keepFresh(ctx context.Context) {
+func (p *Proxy) keepFresh(ctx context.Context) {
 	for ctx.Err() == nil {
-		in.watchOnce(ctx)
+		p.watchOnce(ctx)
 	}
 }
 
 // watchOnce watches the files of the current generation until a reload may have
 // changed which they are.
-func (in *Ingress) watchOnce(ctx context.Context) {
+func (p *Proxy) watchOnce(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	files := in.current.Load().cfg.Files()
+	files := p.current.Load().cfg.Files()
 	changed := make(chan struct{}, 1)
 	var watching sync.WaitGroup
-	watching.Go(func() { in.watch(ctx, files, changed) })
+	watching.Go(func() { p.watch(ctx, files, changed) })
 	defer func() { cancel(); watching.Wait() }()
 
 	look := time.NewTimer(time.Second) // by then the watch has begun
 	defer look.Stop()
 	seen := ""
-	for slices.Equal(files, in.current.Load().cfg.Files()) {
+	for slices.Equal(files, p.current.Load().cfg.Files()) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
-			now := in.unlike()
+			now := p.unlike()
 			if now != seen { // and if it is being written, the watch will tell
 				seen = now
 				look.Reset(time.Second)
@@ -158,14 +165,14 @@ func (in *Ingress) watchOnce(ctx context.Context) {
 			}
 		case <-changed:
 			look.Stop() // all is read again, under the watch
-		case <-in.o.Hangup:
+		case <-p.o.Hangup:
 		}
-		_ = in.Reload(ctx) // logged and counted there
+		_ = p.Reload(ctx) // logged and counted there
 	}
 }
 
 // watch passes on that one of the files has changed.
-func (in *Ingress) watch(ctx context.Context, files []string, changed chan<- struct{}) {
+func (p *Proxy) watch(ctx context.Context, files []string, changed chan<- struct{}) {
 	err := watch.Files(ctx, files, func() {
 		select {
 		case changed <- struct{}{}:
@@ -173,19 +180,19 @@ func (in *Ingress) watch(ctx context.Context, files []string, changed chan<- str
 		}
 	})
 	if ctx.Err() == nil {
-		in.log.Error("files are not watched, SIGHUP still reloads", "error", err)
+		p.log.Error("files are not watched, SIGHUP still reloads", "error", err)
 	}
 }
 
 // unlike returns what the files say where that is not what is in use, and else "":
 // what changed after they were read and before the watch began, no watch can tell.
 // Certificates that have changed are in use at once.
-func (in *Ingress) unlike() string {
-	if in.o.Load == nil {
+func (p *Proxy) unlike() string {
+	if p.o.Load == nil {
 		return ""
 	}
-	g := in.current.Load()
-	next, err := in.o.Load()
+	g := p.current.Load()
+	next, err := p.o.Load()
 	if err == nil {
 		err = g.rereadCertificates(g)
 	}
@@ -199,13 +206,13 @@ func (in *Ingress) unlike() string {
 }
 
 // start runs a service until it is stopped or life ends.
-func (in *Ingress) start(s *service) {
-	ctx, cancel := context.WithCancel(in.life)
+func (p *Proxy) start(s *service) {
+	ctx, cancel := context.WithCancel(p.life)
 	s.stop = cancel
-	in.running.Go(func() {
+	p.running.Go(func() {
 		defer cancel()
 		if err := s.Run(ctx); err != nil && ctx.Err() == nil {
-			in.log.Error("a service is no longer watched", "service", s.name, "error", err)
+			p.log.Error("a service is no longer watched", "service", s.name, "error", err)
 		}
 	})
 }

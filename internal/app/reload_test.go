@@ -29,11 +29,11 @@ func TestReloadOutsideOfARun(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		in   *Ingress
+		in   *Proxy
 		want error
 	}{
-		{"before", NewIngress(Options{Load: func() (*config.Config, error) { return config.Defaults(), nil }}), errStarting},
-		{"after", g.Ingress, errDraining},
+		{"before", New(Options{Load: func() (*config.Config, error) { return config.Defaults(), nil }}), errStarting},
+		{"after", g.Proxy, errDraining},
 	}
 	for _, tt := range tests {
 		if err := tt.in.Reload(t.Context()); !errors.Is(err, tt.want) {
@@ -169,7 +169,7 @@ func TestADrainEndsAReload(t *testing.T) {
 	if err := <-reloaded; !errors.Is(err, errDraining) {
 		t.Errorf("Reload returned %v, want %v", err, errDraining)
 	}
-	if g.current.Load() != before || len(g.door.rooms) != 1 {
+	if g.current.Load() != before || len(g.entrances[0].door.rooms) != 1 {
 		t.Error("the new configuration was taken over")
 	}
 	slow.givenUp(t)
@@ -177,7 +177,7 @@ func TestADrainEndsAReload(t *testing.T) {
 
 // A request is never counted into a generation that has been found empty.
 func TestEnterNeverReturnsWhatIsOver(t *testing.T) {
-	in := NewIngress(Options{})
+	in := New(Options{})
 	fresh := func() *generation { return &generation{inFlight: newInFlight(), over: make(chan struct{})} }
 	in.current.Store(fresh())
 	done := make(chan struct{})
@@ -226,7 +226,7 @@ func TestRequestsWhileReloading(t *testing.T) {
 				default:
 				}
 				w := httptest.NewRecorder()
-				g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				g.entrances[0].ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 				if text := w.Body.String(); w.Code != http.StatusOK || text != "one" && text != "two" {
 					t.Errorf("status %d: %s", w.Code, text)
 					return
@@ -244,7 +244,7 @@ func TestRequestsWhileReloading(t *testing.T) {
 	close(done)
 	asking.Wait()
 	<-first.over
-	if got := last.inFlight.count() + g.requests.count() + first.inFlight.count(); got != 0 {
+	if got := last.inFlight.count() + g.entrances[0].requests.count() + first.inFlight.count(); got != 0 {
 		t.Errorf("%d requests are counted, and there are none", got)
 	}
 }
@@ -324,11 +324,11 @@ func TestAReloadIsTold(t *testing.T) {
 	if got := g.o.Level.Level(); got != slog.LevelError {
 		t.Errorf("the level is %v, want error", got)
 	}
-	g.door.gate.mu.Lock()
-	if g.door.gate.max != 7 {
-		t.Errorf("%d connections are allowed, want 7", g.door.gate.max)
+	g.entrances[0].door.gate.mu.Lock()
+	if g.entrances[0].door.gate.max != 7 {
+		t.Errorf("%d connections are allowed, want 7", g.entrances[0].door.gate.max)
 	}
-	g.door.gate.mu.Unlock()
+	g.entrances[0].door.gate.mu.Unlock()
 	if err := g.reload("routing: nonsense"); err == nil {
 		t.Error("nonsense was taken over")
 	}

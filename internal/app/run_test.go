@@ -19,7 +19,7 @@ import (
 func TestRunSaysWhatCannotBeBuilt(t *testing.T) {
 	no := file(t, "no certificate")
 	cfg := parse(t, "server: {tls: {certs: [{cert_file: "+no+", key_file: "+no+"}]}}")
-	in := NewIngress(Options{Started: func(Addresses) { t.Error("it started") }})
+	in := New(Options{Started: func(Addresses) { t.Error("it started") }})
 	var faults config.Problems
 	if err := in.Run(t.Context(), cfg); !errors.As(err, &faults) {
 		t.Errorf("got %v, want config.Problems", err)
@@ -32,7 +32,7 @@ func TestRunSaysWhatCannotBeBuilt(t *testing.T) {
 func TestStoppedWhileItStarts(t *testing.T) {
 	slow := hanging()
 	ctx, cancel := context.WithCancel(t.Context())
-	in := NewIngress(Options{Lookup: slow.ask})
+	in := New(Options{Lookup: slow.ask})
 	ended := make(chan error, 1)
 	cfg := parse(t, "services: {slow: {url: http://slow.test}}")
 	go func() { ended <- in.Run(ctx, cfg) }()
@@ -46,7 +46,7 @@ func TestStoppedWhileItStarts(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
-	in := NewIngress(Options{})
+	in := New(Options{})
 	if got := in.ready(); !slices.Equal(got, []string{"starting"}) {
 		t.Errorf("before the start: %q", got)
 	}
@@ -215,7 +215,7 @@ func TestTunnelsAreWaitedFor(t *testing.T) {
 			c := g.upgrade()
 			tt.before(t, g)
 			g.drain()
-			<-g.door.newest().done // all others are gone
+			<-g.entrances[0].door.newest().done // all others are gone
 			for range 100 {
 				c.echo()
 			}

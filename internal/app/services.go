@@ -22,9 +22,10 @@ import (
 type service struct {
 	*outbound.Service
 	name   string
-	policy string           // of its balancing
-	tls    *identity.Client // nil: not spoken to by TLS
-	panic  atomic.Bool      // so few endpoints are healthy that health is disregarded
+	policy string            // of its balancing
+	tls    *identity.Client  // nil: not spoken to by TLS
+	panic  atomic.Bool       // so few endpoints are healthy that health is disregarded
+	ladder *discovery.Ladder // nil: not found in the registry
 	stop   context.CancelFunc
 }
 
@@ -34,13 +35,22 @@ func (b *builder) service(c *config.Service) (*service, error) {
 	if b.broken[c.Name] {
 		return nil, errBroken
 	}
-	return b.g.services.take(b.last.services, b.serviceKey(c), func() (*service, error) { return b.in.newService(c) })
+	return b.g.services.take(b.last.services, b.serviceKey(c), func() (*service, error) { return b.p.newService(c, b.edit(c)) })
 }
 
 // serviceKey describes a service in full. What breakers stand before it belongs to
 // that: a balancer keeps each that it was ever given, and would show those of a
 // former configuration for ever.
-func (b *builder) serviceKey(c *config.Service) string { return keyOf(c, b.breakers[c.Name]) }
+func (b *builder) serviceKey(c *config.Service) string {
+	zone := ""
+	if own := b.g.cfg.Service; own != nil {
+		zone = own.Zone
+	}
+	if c.Consul != nil && b.g.mesh != nil {
+		return keyOf(c, b.breakers[c.Name], zone, b.g.cfg.Identity)
+	}
+	return keyOf(c, b.breakers[c.Name], zone)
+}
 
 // routeBreakers lists, for each service, the breakers that routes put before it.
 func (b *builder) routeBreakers() map[string][]string {
@@ -71,9 +81,23 @@ func choices(r *config.Route) []config.Weighted {
 	return []config.Weighted{{Service: r.Service, Weight: 1}}
 }
 
-func (in *Ingress) newService(c *config.Service) (*service, error) {
+// edit adds to a service what only the whole configuration says: where we are, and how
+// its endpoints are met as proxies of the mesh.
+func (b *builder) edit(c *config.Service) func(*outbound.Config) {
+	return func(o *outbound.Config) {
+		if own := b.g.cfg.Service; own != nil {
+			o.Balance.Zone = own.Zone
+		}
+		if c.Consul != nil && b.g.mesh != nil {
+			o.Mesh = b.g.mesh.Towards(c.Consul.Service, b.g.cfg.Identity.MTLS == identity.Strict)
+		}
+	}
+}
+
+// newService makes a service; edits have the last word.
+func (p *Proxy) newService(c *config.Service, edits ...func(*outbound.Config)) (*service, error) {
 	s := &service{name: c.Name, policy: c.LoadBalancing.Policy}
-	resolver, secure, err := in.resolver(c, s)
+	resolver, secure, err := p.resolver(c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +112,7 @@ func (in *Ingress) newService(c *config.Service) (*service, error) {
 		}
 		tlsFor = s.tls.TLS
 	}
-	s.Service, err = outbound.NewService(outbound.Config{
+	cfg := outbound.Config{
 		Name:           mesh.Service(c.Name),
 		Resolver:       resolver,
 		HealthCheck:    healthCheck(c.HealthCheck),
@@ -97,26 +121,40 @@ func (in *Ingress) newService(c *config.Service) (*service, error) {
 		PerTryTimeout:  c.PerTryTimeout,
 		IdleTimeout:    c.IdleTimeout,
 		Retry:          retry(c.Retries),
-		Balance: balance.Config{
-			Policy:         c.LoadBalancing.Policy,
-			PanicThreshold: c.LoadBalancing.PanicThreshold,
-			Outlier:        outlier(c.Outlier),
-			Events:         in.balanceEvents(s),
-		},
+		Balance:        p.balancing(c, s),
 		Breaker:        breaker(c.CircuitBreaker),
 		MaxConnections: c.MaxConnections,
 		MaxPending:     c.MaxPending,
 		TLS:            tlsFor,
 		Host:           c.Host,
-		Events:         in.outboundEvents(c.Name),
-		Log:            in.log,
-	})
+		Events:         p.outboundEvents(c.Name),
+		Log:            p.log,
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	s.Service, err = outbound.NewService(cfg)
 	return s, err
+}
+
+func (p *Proxy) balancing(c *config.Service, s *service) balance.Config {
+	return balance.Config{
+		Policy:         c.LoadBalancing.Policy,
+		HashOn:         c.LoadBalancing.HashOn,
+		PanicThreshold: c.LoadBalancing.PanicThreshold,
+		SlowStart:      c.LoadBalancing.SlowStart,
+		ZoneFirst:      c.LoadBalancing.ZoneFirst,
+		Outlier:        outlier(c.Outlier),
+		Events:         p.balanceEvents(s),
+	}
 }
 
 // resolver returns what finds the service's endpoints, and whether any of them is
 // spoken to by TLS.
-func (in *Ingress) resolver(c *config.Service, s *service) (discovery.Resolver, bool, error) {
+func (p *Proxy) resolver(c *config.Service, s *service) (discovery.Resolver, bool, error) {
+	if c.Consul != nil {
+		return p.catalogued(c, s), false, nil
+	}
 	instances := c.Instances
 	if c.URL != "" {
 		instances = []config.Endpoint{{URL: c.URL}}
@@ -133,9 +171,9 @@ func (in *Ingress) resolver(c *config.Service, s *service) (discovery.Resolver, 
 			Address: address,
 			Weight:  i.Weight,
 			Zone:    i.Zone,
-			Lookup:  in.o.Lookup,
+			Lookup:  p.o.Lookup,
 			Failed:  func(err error) { s.ResolveFailed(err) },
-			Log:     in.log,
+			Log:     p.log,
 		})
 	}
 	return all, secure, nil
@@ -208,7 +246,7 @@ func (b *builder) origin(r *config.Route, out *inbound.Route) error {
 		split = append(split, outbound.Choice{
 			Service: mesh.Service(w.Service),
 			Weight:  w.Weight,
-			Origin:  mesh.Stack(s.RoundTripper(b.override(r, c)), b.in.tel.Active(w.Service)),
+			Origin:  mesh.Stack(s.RoundTripper(b.override(r, c)), b.p.tel.Active(w.Service)),
 		})
 	}
 	var err error
@@ -248,5 +286,5 @@ func (b *builder) authOrigin(u *url.URL) (http.RoundTripper, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return mesh.Stack(s.RoundTripper(outbound.Override{}), b.in.tel.Active(c.Name)), b.serviceKey(c), nil
+	return mesh.Stack(s.RoundTripper(outbound.Override{}), b.p.tel.Active(c.Name)), b.serviceKey(c), nil
 }

@@ -1,0 +1,179 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"outrider/discovery/consul"
+	"outrider/internal/config"
+	"outrider/internal/identity"
+)
+
+// enrolment is this instance's place in the registry.
+type enrolment struct {
+	done chan struct{} // closed when it has left, or never was there
+
+	mu        sync.Mutex // protects registrar
+	registrar Registrar  // nil: it is not there
+}
+
+// enrol waits until the proxy is ready, and makes its service known until ctx ends.
+func (p *Proxy) enrol(ctx context.Context) {
+	defer close(p.enrolment.done)
+	if !p.awaitReady(ctx) {
+		return
+	}
+	if p.o.Ready != nil {
+		p.o.Ready()
+	}
+	cfg := p.current.Load().cfg
+	if cfg.Service == nil {
+		return
+	}
+	p.warnExposed(cfg.Service.App)
+	if p.registry == nil || !cfg.Consul.Register {
+		return
+	}
+	r, err := registration(cfg, p.where.Inbound)
+	if err != nil {
+		p.log.Error("the service is not registered", "error", err)
+		return
+	}
+	registrar, err := p.registry.Registrar(r, p.app.wellness)
+	if err != nil {
+		p.log.Error("the service is not registered", "error", err)
+		return
+	}
+	p.enrolment.mu.Lock()
+	p.enrolment.registrar = registrar
+	p.enrolment.mu.Unlock()
+	if err := registrar.Run(ctx); err != nil {
+		p.log.Error("the service has not left the catalogue", "error", err)
+	}
+}
+
+// leave waits until the registry knows that this instance has gone, and reports
+// whether it was ever there. The registrar leaves by itself where what may begin anew
+// has ended.
+func (p *Proxy) leave(ctx context.Context) bool {
+	select {
+	case <-p.enrolment.done:
+	case <-ctx.Done():
+	}
+	p.enrolment.mu.Lock()
+	defer p.enrolment.mu.Unlock()
+	return p.enrolment.registrar != nil
+}
+
+// beat has the registry hear of a change at once.
+func (p *Proxy) beat() {
+	p.enrolment.mu.Lock()
+	defer p.enrolment.mu.Unlock()
+	if p.enrolment.registrar != nil {
+		p.enrolment.registrar.Beat()
+	}
+}
+
+// registered reports whether this instance is in the registry.
+func (p *Proxy) registered() bool {
+	p.enrolment.mu.Lock()
+	defer p.enrolment.mu.Unlock()
+	return p.enrolment.registrar != nil && p.enrolment.registrar.Registered()
+}
+
+// awaitReady waits until nothing is missing, and reports false where ctx ended first.
+func (p *Proxy) awaitReady(ctx context.Context) bool {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	warn := time.NewTimer(10 * time.Second)
+	defer warn.Stop()
+	for {
+		missing := p.ready()
+		if len(missing) == 0 {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-warn.C:
+			p.log.Warn("the proxy is not ready yet", "missing", missing)
+		case <-look.C:
+		}
+	}
+}
+
+// registration is how the configuration wants this instance to be known.
+func registration(cfg *config.Config, inbound string) (consul.Registration, error) {
+	host, portText, err := net.SplitHostPort(inbound)
+	if err != nil {
+		return consul.Registration{}, fmt.Errorf("inbound.listen: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return consul.Registration{}, fmt.Errorf("inbound.listen: %w", err)
+	}
+	s := cfg.Service
+	r := consul.Registration{
+		Name: s.Name, ID: s.ID, Address: s.Address, Port: port,
+		Tags: s.Tags, Meta: map[string]string{}, Weight: s.Weight, Zone: s.Zone,
+	}
+	for key, value := range s.Meta {
+		r.Meta[key] = value
+	}
+	if mode := cfg.Identity.MTLS; mode != identity.Off {
+		r.Meta[identity.MetaMTLS] = mode
+	}
+	if r.Address == "" {
+		if r.Address, err = advertised(host, net.InterfaceAddrs); err != nil {
+			return consul.Registration{}, err
+		}
+	}
+	if r.ID == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			name = r.Address
+		}
+		r.ID = fmt.Sprintf("%s-%s-%d", s.Name, name, port)
+	}
+	return r, nil
+}
+
+// advertised is the address that others are to use: the one that is listened on or,
+// where that is every one, the machine's first that is not a loopback.
+func advertised(host string, interfaces func() ([]net.Addr, error)) (string, error) {
+	if ip, err := netip.ParseAddr(host); err == nil && !ip.IsUnspecified() {
+		return ip.String(), nil
+	}
+	all, err := interfaces()
+	if err != nil {
+		return "", fmt.Errorf("service.address is not set, and the machine's addresses cannot be listed: %w", err)
+	}
+	six := ""
+	for _, a := range all {
+		network, ok := a.(*net.IPNet)
+		if !ok {
+			continue
+		}
+		ip, ok := netip.AddrFromSlice(network.IP)
+		ip = ip.Unmap()
+		if !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+			continue
+		}
+		if ip.Is4() {
+			return ip.String(), nil
+		}
+		if six == "" {
+			six = ip.String()
+		}
+	}
+	if six == "" {
+		return "", fmt.Errorf("service.address is not set, and this machine has no address but loopback: set it to the address at which others reach %s", host)
+	}
+	return six, nil
+}
