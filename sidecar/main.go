@@ -80,7 +80,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDemo())
+	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDemo(), newInject())
 	return root
 }
 
