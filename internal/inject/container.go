@@ -26,9 +26,12 @@ const (
 	margin  = 5  // for the processes to end
 )
 
-var sidecarPorts = []int{adminPort, outboundPort, inboundPort, probePort} // never written to
+// sidecarPorts are where no app of the pod may listen.
+func sidecarPorts() []int { return []int{adminPort, outboundPort, inboundPort, probePort} }
 
-func ports() string { return strings.Trim(strings.ReplaceAll(fmt.Sprint(sidecarPorts), " ", ", "), "[]") }
+func ports() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(sidecarPorts()), " ", ", "), "[]")
+}
 
 // proxyURL is what HTTP_PROXY says to an app.
 const proxyURL = "http://127.0.0.1:15001"

@@ -141,7 +141,7 @@ func TestResourcesStayAsTuned(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	each(t, "bad", func(t *testing.T, name string, text []byte) {
-		result, err := inject.Inject(text, options("bad/" + name))
+		result, err := inject.Inject(text, options("bad/"+name))
 		var problems inject.Problems
 		if !errors.As(err, &problems) || result.Text != nil {
 			t.Fatalf("got %v and\n%s\nwant problems and no text", err, result.Text)

@@ -82,7 +82,7 @@ func (in *injector) port(what string, line int, v *yaml.Node) int {
 		in.fault(line, "%s: want a port, 1 to 65535, found %s", what, found(v))
 		return 0
 	}
-	if slices.Contains(sidecarPorts, n) {
+	if slices.Contains(sidecarPorts(), n) {
 		in.fault(line, "%s: %d is a port of the sidecar's (%s): have the app listen on another", what, n, ports())
 		return 0
 	}
