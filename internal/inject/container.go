@@ -56,8 +56,13 @@ func (s settings) container(plain bool) *yaml.Node {
 		),
 	).Content...)
 	c.Content = append(c.Content, probes(plain).Content...)
+	if !plain {
+		// A native sidecar is told to stop when the app has gone. Its callers must leave
+		// before: the drain begins as soon as the pod is to end. A plain one is told at once.
+		c.Content = append(c.Content, value("lifecycle"),
+			object("preStop", object("exec", object("command", []string{"/sidecar", "drain"}))))
+	}
 	c.Content = append(c.Content, object(
-		"lifecycle", object("preStop", object("exec", object("command", drain(plain)))),
 		"securityContext", object(
 			"runAsNonRoot", true,
 			"runAsUser", 65532,
@@ -116,17 +121,6 @@ func probes(plain bool) *yaml.Node {
 		"readinessProbe", object("httpGet", ask("/ready"), "periodSeconds", 2),
 	).Content...)
 	return p
-}
-
-// drain returns what runs when the pod begins to end: callers are told at once, while
-// the app still serves. Nothing keeps a plain container alive for the app's last
-// calls, so there it waits a while.
-func drain(plain bool) []string {
-	command := []string{"/sidecar", "drain"}
-	if plain {
-		command = append(command, fmt.Sprintf("--wait=%ds", preStop))
-	}
-	return command
 }
 
 // volumes returns what the container mounts.

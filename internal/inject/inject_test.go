@@ -80,6 +80,32 @@ func TestInject(t *testing.T) {
 	})
 }
 
+// Of a file in block style every line stays, but for a time that is too short.
+func TestEveryOtherLineStays(t *testing.T) {
+	for _, name := range []string{"deployment", "kinds", "list", "untouched", "crlf", "plain", "compose", "compose_all"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "good", name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := inject.Inject(text, options(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.Replace(text, []byte("PeriodSeconds: 10 #"), []byte("PeriodSeconds: 40 #"), 1)
+		rest := strings.Split(string(result.Text), "\n")
+		for i, line := range strings.Split(string(text), "\n") {
+			for len(rest) > 0 && strings.TrimSuffix(rest[0], "\r") != strings.TrimSuffix(line, "\r") {
+				rest = rest[1:]
+			}
+			if len(rest) == 0 {
+				t.Errorf("%s:%d: %q is gone, or elsewhere", name, i+1, line)
+				break
+			}
+			rest = rest[1:]
+		}
+	}
+}
+
 func TestInjectingTwiceIsInjectingOnce(t *testing.T) {
 	each(t, "good", func(t *testing.T, name string, text []byte) {
 		once, err := inject.Inject(text, options(name))
