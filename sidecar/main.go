@@ -5,6 +5,8 @@
 //	sidecar ingress --config gateway.yml
 //	sidecar check   --config gateway.yml
 //	sidecar health
+//	sidecar drain
+//	sidecar inject  deployment.yaml
 //	sidecar demo
 //
 // Exit codes: 0 when all is well, 1 when running failed, 64 when the command line or
@@ -80,7 +82,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDemo(), newInject())
+	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDrain(), newInject(), newDemo())
 	return root
 }
 

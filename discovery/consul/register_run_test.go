@@ -289,4 +289,3 @@ func TestUnhealthyServiceIsKept(t *testing.T) {
 		}
 	})
 }
-

@@ -26,6 +26,7 @@ type Config struct {
 	Listeners  func() []string             // what is listened on, such as "ingress 0.0.0.0:8080"
 	Reload     func(context.Context) error // nil error: the new configuration is in use
 	LastReload func() Reload               // the zero Reload: none yet
+	Leave      func()                      // leaves the registry and is no longer ready, and serves on
 	Drain      func()                      // begins the drain and returns; the process ends when it is over
 	Level      *slog.LevelVar              // the log's level
 	Log        *slog.Logger                // nil discards
@@ -84,8 +85,11 @@ func New(c Config) http.Handler {
 	if c.Reload != nil {
 		mux.Handle("/reload", only(http.HandlerFunc(p.reload), http.MethodPost))
 	}
+	if c.Leave != nil {
+		mux.Handle("/leave", only(p.going("leaving", c.Leave), http.MethodPost))
+	}
 	if c.Drain != nil {
-		mux.Handle("/drain", only(http.HandlerFunc(p.drain), http.MethodPost))
+		mux.Handle("/drain", only(p.going("draining", c.Drain), http.MethodPost))
 	}
 	profiles(mux)
 

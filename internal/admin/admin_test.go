@@ -62,6 +62,7 @@ func TestWrongMethods(t *testing.T) {
 		{"GET", "/reload", "POST"},
 		{"HEAD", "/reload", "POST"},
 		{"GET", "/drain", "POST"},
+		{"GET", "/leave", "POST"},
 		{"PUT", "/log-level", "GET, HEAD, POST"},
 		{"POST", "/debug/pprof/profile", "GET, HEAD"},
 	}
@@ -84,7 +85,7 @@ func TestUnknownPath(t *testing.T) {
 
 func TestWhatConfigLacksDoesNotExist(t *testing.T) {
 	h := admin.New(admin.Config{})
-	for _, path := range []string{"/metrics", "/config", "/services", "/log-level", "/reload", "/drain"} {
+	for _, path := range []string{"/metrics", "/config", "/services", "/log-level", "/reload", "/drain", "/leave"} {
 		isProblem(t, ask(h, "GET", path, nil), http.StatusNotFound, path)
 	}
 	for _, path := range []string{"/live", "/ready", "/"} {
@@ -172,17 +173,21 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-func TestDrainIsAskedFor(t *testing.T) {
+func TestGoingIsAskedFor(t *testing.T) {
 	c := full()
-	asked := 0
-	c.Drain = func() { asked++ }
-	w := ask(admin.New(c), "POST", "/drain", nil)
-	if w.Code != http.StatusAccepted || asked != 1 || !strings.Contains(w.Body.String(), `"status": "draining"`) {
-		t.Errorf("status %d, asked %d times, answered %s", w.Code, asked, w.Body)
-	}
-	foreign := ask(admin.New(c), "POST", "/drain", header("Sec-Fetch-Site", "cross-site"))
-	if foreign.Code != http.StatusForbidden || asked != 1 {
-		t.Errorf("another site's page: status %d, asked %d times", foreign.Code, asked)
+	var asked []string
+	c.Drain = func() { asked = append(asked, "draining") }
+	c.Leave = func() { asked = append(asked, "leaving") }
+	for path, status := range map[string]string{"/drain": "draining", "/leave": "leaving"} {
+		asked = nil
+		w := ask(admin.New(c), "POST", path, nil)
+		if w.Code != http.StatusAccepted || len(asked) != 1 || asked[0] != status || !strings.Contains(w.Body.String(), `"status": "`+status+`"`) {
+			t.Errorf("%s: status %d, asked %q, answered %s", path, w.Code, asked, w.Body)
+		}
+		foreign := ask(admin.New(c), "POST", path, header("Sec-Fetch-Site", "cross-site"))
+		if foreign.Code != http.StatusForbidden || len(asked) != 1 {
+			t.Errorf("%s of another site's page: status %d, asked %q", path, foreign.Code, asked)
+		}
 	}
 }
 
@@ -214,7 +219,7 @@ func TestProbeShowsHealthAndMetricsOnly(t *testing.T) {
 		}
 		isProblem(t, ask(h, "POST", path, anywhere), http.StatusMethodNotAllowed, "GET, HEAD")
 	}
-	for _, path := range []string{"/", "/config", "/services", "/log-level", "/reload", "/drain", "/debug/pprof/", "/debug/pprof/heap"} {
+	for _, path := range []string{"/", "/config", "/services", "/log-level", "/reload", "/drain", "/leave", "/debug/pprof/", "/debug/pprof/heap"} {
 		isProblem(t, ask(h, "GET", path, anywhere), http.StatusNotFound, "There is nothing at")
 		isProblem(t, ask(h, "POST", path, anywhere), http.StatusNotFound, "There is nothing at")
 	}

@@ -37,6 +37,7 @@ func full() admin.Config {
 		Listeners: func() []string { return []string{"server 0.0.0.0:8080", "admin 127.0.0.1:15000"} },
 		Reload:    func(context.Context) error { return nil },
 		Drain:     func() {},
+		Leave:     func() {},
 		LastReload: func() admin.Reload {
 			return admin.Reload{At: time.Now().Add(-90 * time.Second)}
 		},

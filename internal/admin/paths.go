@@ -119,11 +119,13 @@ func (p *port) reload(w http.ResponseWriter, r *http.Request) {
 	}{"ok"})
 }
 
-// drain answers before the drain has ended: it may well take this connection along.
-func (p *port) drain(w http.ResponseWriter, _ *http.Request) {
-	p.cfg.Log.Warn("a drain was asked for at the admin port")
-	p.cfg.Drain()
-	answer(w, http.StatusAccepted, struct {
-		Status string `json:"status"`
-	}{"draining"})
+// going answers before what begins has ended: it may well take this connection along.
+func (p *port) going(how string, begin func()) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		p.cfg.Log.Warn("asked at the admin port to go", slog.String("how", how))
+		begin()
+		answer(w, http.StatusAccepted, struct {
+			Status string `json:"status"`
+		}{how})
+	}
 }

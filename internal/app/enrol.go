@@ -17,15 +17,39 @@ import (
 
 // enrolment is this instance's place in the registry.
 type enrolment struct {
+	once sync.Once     // closes over
+	over chan struct{} // closed when it is to leave
 	done chan struct{} // closed when it has left, or never was there
 
 	mu        sync.Mutex // protects registrar
 	registrar Registrar  // nil: it is not there
 }
 
+// end has the instance leave.
+func (e *enrolment) end() { e.once.Do(func() { close(e.over) }) }
+
+// ended reports whether the instance is to leave, or has.
+func (e *enrolment) ended() bool {
+	select {
+	case <-e.over:
+		return true
+	default:
+		return false
+	}
+}
+
 // enrol waits until the proxy is ready, and makes its service known until ctx ends.
 func (p *Proxy) enrol(ctx context.Context) {
 	defer close(p.enrolment.done)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.running.Go(func() {
+		defer cancel()
+		select {
+		case <-p.enrolment.over:
+		case <-ctx.Done():
+		}
+	})
 	if !p.awaitReady(ctx) {
 		return
 	}

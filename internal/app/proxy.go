@@ -94,7 +94,7 @@ func New(o Options) *Proxy {
 		asked:  make(chan struct{}, 1),
 		probes: make(chan struct{}, maxProbes),
 
-		enrolment: &enrolment{done: make(chan struct{})},
+		enrolment: &enrolment{over: make(chan struct{}), done: make(chan struct{})},
 	}
 }
 
@@ -190,8 +190,11 @@ func (p *Proxy) enter() *generation {
 
 // ready lists what is missing before the proxy should get traffic.
 func (p *Proxy) ready() []string {
-	if p.draining.Load() {
+	switch {
+	case p.draining.Load():
 		return []string{"draining"}
+	case p.enrolment.ended():
+		return []string{"leaving"}
 	}
 	g := p.current.Load()
 	if g == nil {
@@ -212,6 +215,7 @@ func (p *Proxy) adminConfig(token func() string) admin.Config {
 		Services:  p.adminServices,
 		Level:     p.o.Level,
 		Reload:    p.Reload,
+		Leave:     p.Leave,
 		Drain:     p.Drain,
 		Log:       p.log,
 		Started:   p.began,
@@ -233,6 +237,10 @@ func (p *Proxy) Drain() {
 	}
 }
 
+// Leave has the proxy say that it is going: it is no longer ready nor in the registry,
+// and sends callers away with each answer. It serves on until it drains.
+func (p *Proxy) Leave() { p.enrolment.end() }
+
 // Check finds what only building can: certificates that do not fit, header edits
 // that cannot be made. It opens no port and starts nothing.
 func Check(cfg *config.Config) error {
@@ -250,7 +258,7 @@ func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.requests.end()
 	g := e.proxy.enter()
 	defer g.inFlight.end()
-	if e.proxy.draining.Load() {
+	if !e.calls && (e.proxy.draining.Load() || e.proxy.enrolment.ended()) {
 		w.Header().Set("Connection", "close") // the client's next request goes elsewhere; HTTP/2 says it by GOAWAY
 	}
 	g.handlers[e.key].ServeHTTP(w, r)

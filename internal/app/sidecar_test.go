@@ -271,3 +271,42 @@ func TestDrainOfASidecar(t *testing.T) {
 		t.Errorf("%q, want %q", steps, want)
 	}
 }
+
+// Who only leaves serves on: it is no longer ready nor in the registry, and sends
+// callers away.
+func TestLeave(t *testing.T) {
+	var m discovery.Memory
+	s := beside(t, echo(t).URL, "consul: {}\nservices: {cake: {url: "+echo(t).URL+"}}\n", in(&m))
+	eventually(t, "it is registered", func() bool { return len(instances(t, &m, "tea")) == 1 })
+	if got := s.ask(s.where.Admin, http.MethodPost, "/leave", "Host", "localhost"); got.StatusCode != http.StatusAccepted {
+		t.Fatalf("status %d, %s", got.StatusCode, got.text)
+	}
+	eventually(t, "it is deregistered", func() bool { return len(instances(t, &m, "tea")) == 0 })
+	if got := s.ask(s.where.Admin, http.MethodGet, "/ready", "Host", "localhost"); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.text, "leaving") {
+		t.Errorf("ready: status %d, %s", got.StatusCode, got.text)
+	}
+	if got := s.ask(s.where.Inbound, http.MethodGet, "/"); got.StatusCode != http.StatusOK || !got.Close {
+		t.Errorf("inbound: status %d, close %v", got.StatusCode, got.Close)
+	}
+	if got := s.ask(s.where.Outbound, http.MethodGet, "/", "Host", "cake"); got.StatusCode != http.StatusOK {
+		t.Errorf("outbound: status %d", got.StatusCode)
+	}
+	s.Leave() // once more is no harm
+	if err := s.stop(); err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+// The admin port's drain is that of SIGTERM.
+func TestDrainAskedForAtTheAdminPort(t *testing.T) {
+	s := beside(t, echo(t).URL, "")
+	ended := make(chan error, 1)
+	go func() {
+		<-s.life.Done()
+		ended <- s.stop()
+	}()
+	s.ask(s.where.Admin, http.MethodPost, "/drain", "Host", "localhost")
+	if err := <-ended; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+}

@@ -60,7 +60,7 @@ func (s settings) container(plain bool) *yaml.Node {
 		// A native sidecar is told to stop when the app has gone. Its callers must leave
 		// before: the drain begins as soon as the pod is to end. A plain one is told at once.
 		c.Content = append(c.Content, value("lifecycle"),
-			object("preStop", object("exec", object("command", []string{"/sidecar", "drain"}))))
+			object("preStop", object("exec", object("command", []string{"/sidecar", "drain", "--leave"}))))
 	}
 	c.Content = append(c.Content, object(
 		"securityContext", object(
