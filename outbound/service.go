@@ -40,8 +40,8 @@ type Config struct {
 
 	Retry Retry // the zero value repeats nothing
 
-	// Balance says how to choose among the endpoints: Policy, PanicThreshold, Outlier,
-	// Events, Rand. What else it has is set here.
+	// Balance says how to choose among the endpoints: Policy, HashOn, PanicThreshold,
+	// SlowStart, Zone, ZoneFirst, Outlier, Events, Rand. What else it has is set here.
 	Balance balance.Config
 	// Breaker guards each endpoint, on all routes. Nil is none but a route's own.
 	Breaker *balance.Breaker

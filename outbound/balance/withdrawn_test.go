@@ -200,4 +200,44 @@ func TestWithdrawnIsNotEjected(t *testing.T) {
 	})
 }
 
+// How many may be ejected is a share of those that are in service.
+func TestWithdrawnIsNoShareOfEjections(t *testing.T) {
+	set := withdraw(many(8), many(8)[0].ID, many(8)[1].ID, many(8)[2].ID, many(8)[3].ID)
+	f := newFleet()
+	f.answer = refuse
+	b := open(t, balance.Config{Dial: f.dial, Policy: balance.RoundRobin,
+		Outlier: balance.Outlier{ConsecutiveFailures: 1, MaxEjectedPercent: 50}}, set)
+	for range 50 {
+		_, _ = send(b.Through(nil)) // all of them fail
+	}
+	ejected := 0
+	for _, st := range b.Status() {
+		if !st.EjectedUntil.IsZero() {
+			ejected++
+		}
+	}
+	if ejected != 2 {
+		t.Errorf("%d are ejected; want 2, half of the four in service", ejected)
+	}
+}
+
+// An ejection that runs out while its endpoint is withdrawn is over in the status, too.
+func TestWithdrawnStatusOfEjection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet()
+		f.answer = refuse
+		b := open(t, balance.Config{Dial: f.dial, Outlier: balance.Outlier{ConsecutiveFailures: 1, BaseEjection: time.Second}}, endpoints("a", "b"))
+		_, err := send(b.Through(nil), "b")
+		wantFault(t, err, mesh.Refused)
+		b.Update(withdraw(endpoints("a", "b"), "a"))
+		if at(t, b, "a").EjectedUntil.IsZero() {
+			t.Error("not ejected; want it to be, for a second")
+		}
+		pass(2 * time.Second)
+		if st := at(t, b, "a"); !st.EjectedUntil.IsZero() || st.Usable {
+			t.Errorf("status = %+v; want it withdrawn and no longer ejected", st)
+		}
+	})
+}
+
 func refuse(string, *http.Request) (*http.Response, error) { return nil, errRefused }
