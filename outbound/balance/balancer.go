@@ -19,8 +19,9 @@ type Balancer struct {
 	flight   [2]atomic.Int64 // requests in flight, in our zone and elsewhere; not counted without key
 
 	mu         sync.Mutex           // protects all below, and publishing a snapshot
-	near       policy               // one for each group: each has turns of its own
-	far, spare policy               //
+	near       policy               // of the groups, each with turns of its own
+	far        policy               // likewise
+	spare      policy               // likewise
 	known      map[string]*endpoint // by ID
 	views      []*view              // one for each distinct Breaker; a view's index is its place
 	generation uint64               // of the set: an endpoint that is behind has left

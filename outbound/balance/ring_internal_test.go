@@ -138,12 +138,11 @@ func TestRingIsBounded(t *testing.T) {
 		{1, 1, 80, 160}, {10, 1, 800, 1600}, {10, maxWeight, 800, 1600}, {1000, 7, 80_000, 160_000},
 		{10_000, 1, 65_536, mostPoints}, {10_000, 100, 65_536, mostPoints}, {150_000, 3, 150_000, 150_000},
 	} {
-		set := numbered(tc.n)
-		for i := range set {
-			set[i].Weight = tc.weight
+		members := make([]*member, tc.n)
+		for i := range members {
+			members[i] = &member{endpoint: &endpoint{seed: scramble(uint64(i))}, weight: float64(tc.weight)}
 		}
-		b, _ := ringOver(t, set)
-		points := b.snapshot.Load().near.picker.(*ringOrder).points
+		points := newRing(members, pointsPerWeight(members)).points
 		if len(points) < tc.least || len(points) > tc.most {
 			t.Errorf("%d endpoints of weight %d: %d points; want from %d to %d", tc.n, tc.weight, len(points), tc.least, tc.most)
 		}

@@ -73,8 +73,8 @@ func TestZoneFirst(t *testing.T) {
 						tc.edit(&cfg)
 					}
 					b := open(t, cfg, tc.set)
-					got := spread(t, b.Through(nil), 4000)
-					within(t, "stayed", byZone(tc.set, got), tc.want*40, 0.08)
+					got := spread(t, b.Through(nil), 2000)
+					within(t, "stayed", byZone(tc.set, got), tc.want*20, 0.1)
 					for _, st := range b.Status() {
 						if n := got[st.Endpoint.Address]; n == 0 && st.Usable && tc.want > 0 && tc.want < 100 {
 							t.Errorf("%s got nothing; want all usable ones to share", st.Endpoint.Address)
