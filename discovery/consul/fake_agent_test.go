@@ -27,7 +27,8 @@ type agent struct {
 	mu       sync.Mutex // protects all below
 	services map[string]*catalogued
 	index    uint64
-	filtered bool                               // ACLs hide everything
+	filtered bool                               // ACLs hide all but the first entries shown of each service
+	shown    int                                // see filtered
 	headless bool                               // the servers have no leader
 	frozen   bool                               // nothing is answered, as if stopped
 	instead  func(*http.Request) *http.Response // answers in place of the catalogue; nil: the catalogue does
@@ -240,7 +241,10 @@ func (a *agent) catalogue(name string, blocked bool) *http.Response {
 	defer a.mu.Unlock()
 	s := a.service(name)
 	entries := s.entries
-	if entries == nil || a.filtered {
+	if a.filtered {
+		entries = entries[:min(len(entries), a.shown)]
+	}
+	if entries == nil {
 		entries = []*api.ServiceEntry{}
 	}
 	body, err := json.Marshal(entries)

@@ -99,20 +99,22 @@ func TestErrorsKeepTheSet(t *testing.T) {
 }
 
 // The agent's own view of the catalogue, which answers queries that block, does not
-// say that ACLs have emptied it.
+// say that ACLs have left something out.
 func TestEmptiedByACLsWhileBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAgent()
-		a.put("orders", entry("a", "10.0.0.1", 80))
-		w := watch(t, a.client(t, consul.Config{}), consul.Query{})
-		defer w.stop(t)
-		pass(time.Second)
-		a.with(func() { a.filtered = true })
-		a.nudge("orders")
-		synctest.Wait()
-		failed, _ := w.failures()
-		if w.updates() != 1 || len(failed) != 1 || !errors.Is(failed[0], consul.ErrDenied) {
-			t.Errorf("%d updates, failures %v; want the set kept and the denial heard at once", w.updates(), failed)
+		for _, shown := range []int{0, 1} {
+			a := newAgent()
+			a.put("orders", entry("a", "10.0.0.1", 80), entry("b", "10.0.0.2", 80))
+			w := watch(t, a.client(t, consul.Config{}), consul.Query{})
+			pass(time.Second)
+			a.with(func() { a.filtered, a.shown = true, shown })
+			a.nudge("orders")
+			synctest.Wait()
+			w.stop(t)
+			failed, _ := w.failures()
+			if w.updates() != 1 || len(failed) != 1 || !errors.Is(failed[0], consul.ErrDenied) {
+				t.Errorf("%d shown: %d updates, failures %v; want the set kept and the denial heard at once", shown, w.updates(), failed)
+			}
 		}
 	})
 }

@@ -235,14 +235,37 @@ func TestUselessWakeUpsAreSlowedAndForgotten(t *testing.T) {
 		if n := len(a.requests("orders")); n < 10 || n > 16 {
 			t.Errorf("%d queries in 10 s of useless wake-ups, want about one a second", n)
 		}
-		pass(time.Minute) // a query blocks to its end
-		before := time.Now()
-		a.put("orders", entry("a", "10.0.0.1", 81))
+		pass(time.Minute) // a query blocks to its end, and that is forgotten
+		a.nudge("orders")
 		synctest.Wait()
+		a.put("orders", entry("a", "10.0.0.1", 81))
+		pass(2 * consul.Floor)
+		if got := w.last()[0].Address; got != "10.0.0.1:81" {
+			t.Errorf("got %s, want the change within %v", got, 2*consul.Floor)
+		}
 		a.put("orders", entry("a", "10.0.0.1", 82))
 		pass(consul.Floor)
 		if got := w.last()[0].Address; got != "10.0.0.1:82" {
-			t.Errorf("got %s %v later, want the second change after %v", got, time.Since(before), consul.Floor)
+			t.Errorf("got %s, want the next change within %v", got, consul.Floor)
+		}
+	})
+}
+
+func TestIndexThatGoesBackWithTheSameSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAgent()
+		a.put("orders", entry("a", "10.0.0.1", 80))
+		w := watch(t, a.client(t, consul.Config{}), consul.Query{})
+		defer w.stop(t)
+		pass(time.Second)
+		a.with(func() { a.services["orders"].index = 5; a.wake(a.services["orders"]) })
+		pass(time.Second)
+		all := a.requests("orders")
+		if got := all[2].query.Get("index"); len(all) != 4 || got != "" {
+			t.Errorf("%d queries, the third with index %q, want it to begin anew", len(all), got)
+		}
+		if got := all[len(all)-1].query.Get("index"); got != "5" {
+			t.Errorf("then it waits for what is after %q, want 5", got)
 		}
 	})
 }

@@ -123,6 +123,16 @@ func TestTooManyConnections(t *testing.T) {
 	}
 }
 
+func TestNobodyListens(t *testing.T) {
+	server := httptest.NewServer(nil)
+	address := server.Listener.Addr().String()
+	server.Close()
+	_, err := ask(t, address)
+	if err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "/v1/health") {
+		t.Errorf("got %v, want why, without the URL", err)
+	}
+}
+
 func TestOverASocket(t *testing.T) {
 	a := newAgent()
 	a.put("orders", entry("a", "10.0.0.1", 80))

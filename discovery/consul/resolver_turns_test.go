@@ -2,7 +2,9 @@ package consul_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +157,52 @@ func TestNewcomerIsAnsweredAtOnce(t *testing.T) {
 			t.Error("no answer yet")
 		}
 	})
+}
+
+// A place is not kept, nor waited for, by who has no use for it.
+func TestPlaceIsNotLost(t *testing.T) {
+	tests := []struct {
+		name string
+		idle func(a *agent, w *watched, t *testing.T)
+	}{
+		{"by one who is denied", func(a *agent, _ *watched, _ *testing.T) {
+			a.with(func() {
+				a.instead = func(req *http.Request) *http.Response {
+					if strings.HasSuffix(req.URL.Path, "/first") {
+						return respond(403, "no")
+					}
+					return nil
+				}
+			})
+			a.nudge("first")
+		}},
+		{"by one who has left", func(_ *agent, w *watched, t *testing.T) { w.stop(t) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAgent()
+				c := a.client(t, consul.Config{MaxWatches: 1})
+				second := watch(t, c, consul.Query{Service: "second"})
+				defer second.stop(t)
+				pass(time.Second) // it has the place
+				first := watch(t, c, consul.Query{Service: "first"})
+				pass(time.Second) // it waits
+				tt.idle(a, first, t)
+				pass(time.Minute)
+				n := len(a.requests("second"))
+				pass(time.Minute)
+				later := a.requests("second")[n:]
+				if blocked := slices.IndexFunc(later, wasBlocked); blocked < 0 {
+					t.Errorf("of %d queries in the last minute none had the place", len(later))
+				}
+				first.cancel(errEnough)
+				if tt.name == "by one who is denied" {
+					<-first.err
+				}
+			})
+		})
+	}
 }
 
 // Everybody hears that the agent has frozen, though few can ask at once.
