@@ -226,12 +226,13 @@ func TestMeshEndpointThatChanges(t *testing.T) {
 	if x.err == nil && x.resp.StatusCode == http.StatusOK {
 		t.Fatal("plain HTTP was served: the test proves nothing")
 	}
-	sets <- []mesh.Endpoint{e}
+	catalogue := []mesh.Endpoint{e}
+	sets <- catalogue
 	<-sets
 	if got := send(t, rt, "GET", "/", nil).text(); got != "HTTP/2.0 spiffe://td/svc/users" {
 		t.Errorf("got %q", got)
 	}
-	if e.Scheme != "http" {
+	if catalogue[0].Scheme != "http" {
 		t.Error("the resolver's set was changed")
 	}
 }

@@ -109,6 +109,30 @@ func TestRefusePlainAnswersInTheClientsProtocol(t *testing.T) {
 	})
 }
 
+// What is still on its way when the answer has been written is read, so that no reset
+// overtakes the answer.
+func TestRefusePlainReadsTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			bridge.RefusePlain(t.Context(), server, pseudonym)
+		}()
+		if _, err := io.WriteString(client, "GET"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := http.ReadResponse(bufio.NewReader(client), nil); err != nil { //nolint:bodyclose // the pipe is closed
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(client, strings.Repeat("x", 32<<10)); err != nil {
+			t.Errorf("the rest was not read: %v", err)
+		}
+		client.Close()
+		<-ended
+	})
+}
+
 // A client that neither says more nor goes away is let go after a second, and at once
 // when the proxy stops.
 func TestRefusePlainIsBounded(t *testing.T) {

@@ -59,6 +59,10 @@ func TestMeshBothSidesAreVerified(t *testing.T) {
 	if _, _, err := handshake(t, orders.ServerTLS(), old); err == nil {
 		t.Error("TLS 1.2 was accepted")
 	}
+	server := &tls.Config{MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{ca.Issue(t, spiffe("orders")).TLS(t)}}
+	if _, _, err := handshake(t, server, users.ClientTLS("orders")); err == nil {
+		t.Error("TLS 1.2 was spoken")
+	}
 }
 
 // What a server's certificate may hold for us to believe that it is orders.
@@ -91,7 +95,7 @@ func TestMeshServerIsTheService(t *testing.T) {
 		{"dns beside a bad ID", identitytest.Leaf{URIs: []string{"spiffe://td.consul/svc/orders/"}, DNS: []string{"orders"}}, "orders", false},
 		{"common name", identitytest.Leaf{CommonName: "orders"}, "orders", false},
 		{"no service", spiffe("orders"), "", false},
-		{"a piece of a path", spiffe("orders"), "svc/orders", false},
+		{"a piece of a path", uri("spiffe://td.consul/svc/orders"), "svc/orders", false},
 		{"expired", identitytest.Leaf{URIs: []string{"spiffe://td.consul/orders"}, NotAfter: time.Now().Add(-time.Minute)}, "orders", false},
 		{"not valid yet", identitytest.Leaf{URIs: []string{"spiffe://td.consul/orders"}, NotBefore: time.Now().Add(time.Minute)}, "orders", false},
 		{"for clients only", identitytest.Leaf{DNS: []string{"orders"}, Usage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, "orders", false},
