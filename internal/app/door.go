@@ -37,8 +37,9 @@ type door struct {
 	patience  context.Context // of sorting; ends when the door closes
 	impatient context.CancelFunc
 
-	mu    sync.Mutex // protects rooms
-	rooms []*room    // the newest last; older ones until they are found empty
+	mu     sync.Mutex // protects all below
+	closed bool       // nobody is let in any more
+	rooms  []*room    // the newest last; older ones until they are found empty
 }
 
 // room is one http.Server, with the settings that it was opened with.
@@ -179,6 +180,12 @@ func (d *door) hand(c net.Conn) {
 		d.lead(visitor)
 		return
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed { // it was accepted as the listener closed
+		visitor.Close()
+		return
+	}
 	d.sorting.Go(func() { d.sort(visitor) }) // the gate bounds how many
 }
 
@@ -227,6 +234,7 @@ func (d *door) close(ctx context.Context) error {
 	d.impatient()
 	defer d.sorting.Wait()
 	d.mu.Lock()
+	d.closed = true
 	rooms := d.rooms
 	d.mu.Unlock()
 	failed := make([]error, len(rooms))
