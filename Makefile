@@ -2,6 +2,8 @@
 
 CACHE        ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/outrider
 CONSUL       := $(CACHE)/consul-1.22.0/consul
+COMPOSE      := $(CACHE)/docker-compose-5.5.1/docker-compose
+PROMTOOL     := $(CACHE)/prometheus/usr/bin/promtool
 LINT_VERSION := v2.15.0
 LINT         := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -23,11 +25,22 @@ demo: build ## Run example services, their sidecars and the ingress on localhost
 	@bin/sidecar demo
 
 .PHONY: test
-test: consul ## Run every test with the race detector, the integration tests too
-	OUTRIDER_CACHE=$(CACHE) go test -race -shuffle=on -timeout 30m ./...
+test: consul compose promtool python ## Run every test with the race detector, the integration tests too
+	PATH="$$PATH:$(dir $(PROMTOOL))" OUTRIDER_CACHE=$(CACHE) go test -race -shuffle=on -timeout 30m ./...
 
 .PHONY: consul
 consul: $(CONSUL) ## Build the Consul that the tests run against (once, about five minutes)
+
+.PHONY: compose
+compose: $(COMPOSE) ## Build the docker compose that the tests read files with (once, about two minutes)
+
+.PHONY: promtool
+promtool: ## Fetch Debian's promtool, where there is none
+	@command -v promtool >/dev/null || $(MAKE) -s $(PROMTOOL)
+
+.PHONY: python
+python: ## Install the Python whose HTTP client the tests call with, where there is none
+	@command -v python3 >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends python3; }
 
 .PHONY: check
 check: lint ## Run the linters and the unit tests
@@ -41,6 +54,14 @@ lint: $(LINT) ## Run the linters
 .PHONY: bench
 bench: ## Run the micro-benchmarks (pick, match, limit, pass-through)
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: sim
+sim: ## Print the simulation of every balancing policy, in virtual time
+	go test -count=1 -v -run '^TestSimulation' ./outbound/balance
+
+.PHONY: loadtest
+loadtest: build ## Run the guide's load test against the demo, 30 s, on this machine only
+	@cd examples/loadtest && npm ci --ignore-scripts --no-audit --no-fund --silent && node loadtest.js --demo ../../bin/sidecar
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz test for FUZZTIME (30s)
@@ -60,6 +81,17 @@ $(CONSUL): | integration/consul/go.sum
 	@echo "building Consul into $(@D) (once, about five minutes)"
 	@mkdir -p $(@D)
 	@cd integration/consul && GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new github.com/hashicorp/consul && mv $@.new $@
+
+$(COMPOSE): | integration/compose/go.sum
+	@echo "building docker compose into $(@D) (once, about two minutes)"
+	@mkdir -p $(@D)
+	@cd integration/compose && GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new github.com/docker/compose/v5/cmd && mv $@.new $@
+
+# The package is unpacked, not installed: its daemon is not to run.
+$(PROMTOOL):
+	@echo "fetching promtool into $(CACHE)/prometheus"
+	@mkdir -p $(CACHE)/prometheus
+	@cd $(CACHE)/prometheus && apt-get update -q && apt-get download -q prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
 
 $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION) into $(@D) (once, about two minutes)"

@@ -21,7 +21,7 @@ func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Fatal("promtool is missing: apt-get install -y --no-install-recommends prometheus")
+		t.Fatal("promtool is missing: run `make promtool`, or apt-get install prometheus")
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Stdin = strings.NewReader(stdin)
