@@ -1,8 +1,8 @@
 // Package discovery finds the endpoints of a service: a [Resolver] passes the full
 // set at once and again whenever it changes. [Static] knows them beforehand, [DNS]
-// asks for a name's addresses, [Several] puts sets together, and [Checked] asks the
-// endpoints of another Resolver how they are. It never picks an endpoint and never
-// carries a request.
+// asks for a name's addresses, [Memory] is told of them, [Several] puts sets
+// together, and [Checked] asks the endpoints of another Resolver how they are. It
+// never picks an endpoint and never carries a request.
 //
 //	address, err := discovery.Parse("http://orders:3003")
 //	…

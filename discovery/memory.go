@@ -1,7 +1,9 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -9,71 +11,77 @@ import (
 	"outrider/internal/mesh"
 )
 
-// Memory is a registry in memory: what is registered in it, its Watch finds. It stands
-// in for a catalogue where all proxies are in one process. The zero Memory is empty
-// and ready; it is safe for concurrent use.
+// Memory is a registry in memory: what is registered in it, its Watch finds. It
+// stands in for Consul in the demo and in tests. The zero Memory is empty and ready,
+// and safe for concurrent use.
 type Memory struct {
-	mu       sync.Mutex // protects services, and each of them
-	services map[mesh.Service]*listing
-}
-
-// listing is one service of a Memory.
-type listing struct {
-	endpoints map[string]mesh.Endpoint // by ID
-	changed   chan struct{}            // closed at the next change
+	mu       sync.Mutex // protects all below
+	services map[mesh.Service]*remembered
+	changed  chan struct{} // closed at the next change; nil: nobody waits
 }
 
 var _ Resolver = (*Memory)(nil)
 
-// Register makes e an endpoint of s, in place of the one of that ID.
-func (m *Memory) Register(s mesh.Service, e mesh.Endpoint) {
-	m.change(s, func(of map[string]mesh.Endpoint) { of[e.ID] = e })
-}
+// remembered is what is registered of a service, ordered by ID: never none, and
+// never changed in place.
+type remembered struct{ set []mesh.Endpoint }
 
-// SetHealth says how an endpoint is; note says why it is not well. An endpoint that is
-// not registered stays so.
-func (m *Memory) SetHealth(s mesh.Service, id string, well bool, note string) {
-	m.change(s, func(of map[string]mesh.Endpoint) {
-		if e, ok := of[id]; ok {
-			e.Unhealthy, e.HealthNote = !well, note
-			of[id] = e
+// Register puts e into the set of s, in place of what had its ID. An empty ID means
+// the address. Meta is the caller's to keep.
+func (m *Memory) Register(s mesh.Service, e mesh.Endpoint) {
+	e.ID = cmp.Or(e.ID, e.Address)
+	e.Meta = maps.Clone(e.Meta)
+	m.change(s, func(set []mesh.Endpoint) []mesh.Endpoint {
+		at, found := find(set, e.ID)
+		if found {
+			set[at] = e
+			return set
 		}
+		return slices.Insert(set, at, e)
 	})
 }
 
-// Deregister takes an endpoint out.
-func (m *Memory) Deregister(s mesh.Service, id string) {
-	m.change(s, func(of map[string]mesh.Endpoint) { delete(of, id) })
-}
-
-func (m *Memory) change(s mesh.Service, edit func(map[string]mesh.Endpoint)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	of := m.listing(s)
-	edit(of.endpoints)
-	close(of.changed)
-	of.changed = make(chan struct{})
-}
-
-// listing returns the service's, made where there is none. m.mu is held.
-func (m *Memory) listing(s mesh.Service) *listing {
-	of := m.services[s]
-	if of == nil {
-		of = &listing{endpoints: map[string]mesh.Endpoint{}, changed: make(chan struct{})}
-		if m.services == nil {
-			m.services = map[mesh.Service]*listing{}
-		}
-		m.services[s] = of
+// SetHealth says whether an endpoint is healthy, and why not; of one that is healthy
+// note is dropped. An ID that is not registered is passed over.
+func (m *Memory) SetHealth(s mesh.Service, id string, ok bool, note string) {
+	if ok {
+		note = ""
 	}
-	return of
+	m.change(s, func(set []mesh.Endpoint) []mesh.Endpoint {
+		at, found := find(set, id)
+		if !found || set[at].Unhealthy == !ok && set[at].HealthNote == note {
+			return nil
+		}
+		set[at].Unhealthy, set[at].HealthNote = !ok, note
+		return set
+	})
 }
 
-// Watch passes the endpoints by ID. Of changes that come while update runs, only what
-// they lead to is passed.
+// Deregister takes an endpoint out of the set of s. An ID that is not registered is
+// passed over.
+func (m *Memory) Deregister(s mesh.Service, id string) {
+	m.change(s, func(set []mesh.Endpoint) []mesh.Endpoint {
+		at, found := find(set, id)
+		if !found {
+			return nil
+		}
+		return slices.Delete(set, at, at+1)
+	})
+}
+
+// Watch passes the set of s. A service that nobody has registered is an empty set. A
+// receiver that is slower than the changes gets the last of them.
 func (m *Memory) Watch(ctx context.Context, s mesh.Service, update func([]mesh.Endpoint)) error {
-	for {
-		set, changed := m.look(s)
-		update(set)
+	var last *remembered
+	for first := true; ; first = false {
+		now, changed := m.look(s)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if first || now != last {
+			last = now
+			update(now.copy())
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -82,16 +90,48 @@ func (m *Memory) Watch(ctx context.Context, s mesh.Service, update func([]mesh.E
 	}
 }
 
-// look returns the endpoints of the moment, and a channel that is closed when there
-// are others.
-func (m *Memory) look(s mesh.Service) ([]mesh.Endpoint, <-chan struct{}) {
+// look returns what is registered of s, nil for nothing, and what is closed when that
+// may have changed.
+func (m *Memory) look(s mesh.Service) (*remembered, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	of := m.listing(s)
-	set := make([]mesh.Endpoint, 0, len(of.endpoints))
-	for _, e := range of.endpoints {
-		set = append(set, e)
+	if m.changed == nil {
+		m.changed = make(chan struct{})
 	}
-	slices.SortFunc(set, func(a, b mesh.Endpoint) int { return strings.Compare(a.ID, b.ID) })
-	return set, of.changed
+	return m.services[s], m.changed
+}
+
+// change puts what edit makes of a copy of the set in its place, and wakes who
+// watches. Where edit returns nil, nothing has changed.
+func (m *Memory) change(s mesh.Service, edit func([]mesh.Endpoint) []mesh.Endpoint) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	set := edit(m.services[s].copy())
+	switch {
+	case set == nil:
+		return
+	case len(set) == 0:
+		delete(m.services, s)
+	case m.services == nil:
+		m.services = map[mesh.Service]*remembered{s: {set}}
+	default:
+		m.services[s] = &remembered{set}
+	}
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
+}
+
+// copy returns the set, which is never nil, for somebody to keep.
+func (r *remembered) copy() []mesh.Endpoint {
+	if r == nil {
+		return []mesh.Endpoint{}
+	}
+	return slices.Clone(r.set)
+}
+
+// find returns where in the set id is, or belongs.
+func find(set []mesh.Endpoint, id string) (int, bool) {
+	return slices.BinarySearchFunc(set, id, func(e mesh.Endpoint, id string) int { return strings.Compare(e.ID, id) })
 }
