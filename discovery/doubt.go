@@ -76,28 +76,36 @@ func (w *vigil) lost(former []mesh.Endpoint, first bool, now time.Time) (lost []
 			delete(w.gone, id)
 		}
 	}
+	missed, more := w.reconsider(named, first)
+	return append(lost, missed...), of + more
+}
+
+// reconsider acquits the suspects that are named again and, at the first answer, sorts
+// those of the snapshot: it returns who of them is missed now, out of how many. w.mu is
+// held.
+func (w *vigil) reconsider(named func(mesh.Endpoint) bool, first bool) (missed []*suspect, of int) {
 	stay := w.suspects[:0]
 	for _, s := range w.suspects {
 		known := named(s.endpoint)
-		if first && plain(s.endpoint) && s.note == "" { // what our own probes call unhealthy is not missed
+		used := first && plain(s.endpoint) && s.note == "" // whom our own probes call unhealthy nobody misses
+		if used {
 			of++
-			if !known {
-				lost = append(lost, s)
-				continue
-			}
 		}
-		if first || known || s.out {
-			if !first && known && !s.out {
-				w.tally.returned++
-			}
+		switch {
+		case used && !known:
+			missed = append(missed, s)
+		case first || s.out:
 			w.acquit(s)
-			continue
+		case known:
+			w.tally.returned++
+			w.acquit(s)
+		default:
+			stay = append(stay, s)
 		}
-		stay = append(stay, s)
 	}
 	clear(w.suspects[len(stay):])
 	w.suspects = stay
-	return lost, of
+	return missed, of
 }
 
 // named returns whether the last answer names an endpoint, by its ID or, for a

@@ -240,15 +240,13 @@ func TestProbesOfDoubt(t *testing.T) {
 		if len(firsts) < 2 || len(pauses) < 2 {
 			t.Error("all probes come in step")
 		}
-		// One failure between passes is none.
-		c.town.set(errDown, all[0])
-		failed := len(c.town.probes(all[0]))
-		for len(c.town.probes(all[0])) == failed {
-			pass(10 * time.Millisecond)
+		for range 3 { // one failure between passes is none
+			c.town.set(errDown, all[0])
+			c.awaitProbe(all[0])
+			c.town.set(nil, all[0])
+			pass(10 * time.Second)
 		}
-		c.town.set(nil, all[0])
-		pass(10 * time.Second)
-		c.expect(t, "a single failure", discovery.Live, 8, all...)
+		c.expect(t, "single failures", discovery.Live, 8, all...)
 		if c.updates() != 2 {
 			t.Errorf("%d updates, want 2: probes that pass change nothing", c.updates())
 		}
@@ -390,6 +388,67 @@ func TestManyLeaveTogether(t *testing.T) {
 		c.expect(t, "all are dead", discovery.Live, 0)
 		if n := c.updates(); n > 30 {
 			t.Errorf("%d updates, want ten a second at most", n)
+		}
+	})
+}
+
+// What has been brought back once is not brought back again.
+func TestWipeInManySteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := ladder(t, &discovery.Ladder{})
+		defer c.stop(t)
+		all := many(10)
+		for _, n := range []int{0, 4, 8, 9, 10} {
+			c.answer(all[n:]...)
+			pass(time.Second)
+		}
+		got := ids(c.last())
+		slices.Sort(got)
+		if s := c.ladder.State(); s.Doubted != 10 || !slices.Equal(got, all) {
+			t.Errorf("%d doubted, the set is %v", s.Doubted, got)
+		}
+	})
+}
+
+func TestEachDoubtIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := ladder(t, &discovery.Ladder{})
+		defer c.stop(t)
+		for range 3 {
+			c.answer("a", "b")
+			c.answer()
+			pass(time.Minute)
+		}
+		c.answer("a", "b")
+		if c.log.count("WARN") != 3 || c.log.count("returned=2") != 3 {
+			t.Errorf("want a line for each beginning and end:\n%s", c.log)
+		}
+	})
+}
+
+// A probe that is under way when its endpoint returns, or the Watch ends, counts for
+// nothing.
+func TestProbeUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := store(t)
+		c := ladder(t, &discovery.Ladder{Store: s})
+		c.town.set(errDown, "a")
+		c.answer("a")
+		c.town.delay(500 * time.Millisecond)
+		c.answer()
+		pass(300 * time.Millisecond)
+		c.answer("a")
+		pass(time.Minute)
+		if n := len(c.town.probes("a")); n != 1 {
+			t.Errorf("a was probed %d times, want once: it has returned", n)
+		}
+		c.answer()
+		c.awaitProbe("a")
+		pass(time.Second) // the first failure
+		c.awaitProbe("a")
+		c.stop(t)
+		if got := onDisk(t, s); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("on disk are %v: the end of the Watch counted as the second failure", got)
 		}
 	})
 }

@@ -134,6 +134,13 @@ func (c *climb) answerWith(set ...mesh.Endpoint) {
 	synctest.Wait()
 }
 
+// awaitProbe lets time pass until id is probed again.
+func (c *climb) awaitProbe(id string) {
+	for n := len(c.town.probes(id)); len(c.town.probes(id)) == n; {
+		pass(10 * time.Millisecond)
+	}
+}
+
 // expect checks the set as it was last passed on, and the state.
 func (c *climb) expect(t *testing.T, when string, mode discovery.Mode, doubted int, want ...string) {
 	t.Helper()
@@ -207,6 +214,8 @@ func TestLiveAndStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := ladder(t, &discovery.Ladder{})
 		defer c.stop(t)
+		c.ladder.Answered()
+		c.expect(t, "an answer without a set", discovery.Waiting, 0)
 		c.answer("a", "b")
 		c.expect(t, "an answer", discovery.Live, 0, "a", "b")
 		if c.log.String() != "" {

@@ -63,8 +63,12 @@ func TestStartWithoutCatalogue(t *testing.T) {
 		if got := sick(c.last()); len(got) != 2 || got["b"] != "probe: connection refused" {
 			t.Errorf("after two failures unhealthy are %q", got)
 		}
+		probed := len(c.town.probes("a"))
 		pass(time.Hour)
 		c.expect(t, "an hour later", discovery.Probing, 0, all...)
+		if n := len(c.town.probes("a")) - probed; n < 350 || n > 370 {
+			t.Errorf("a was probed %d times in an hour, want every 10 s", n)
+		}
 		c.town.set(nil, "b")
 		pass(12 * time.Second)
 		if got := sick(c.last()); len(got) != 1 {
@@ -79,7 +83,7 @@ func TestStartWithoutCatalogue(t *testing.T) {
 
 		c.answer("a", "b", "f")
 		c.expect(t, "the catalogue is back", discovery.Live, 0, "a", "b", "f")
-		probed := len(c.town.probes("a"))
+		probed = len(c.town.probes("a"))
 		pass(time.Minute)
 		if got := len(c.town.probes("a")); got != probed {
 			t.Error("a is probed while the catalogue answers")
@@ -393,6 +397,32 @@ func TestUnwritableDisk(t *testing.T) {
 		}
 		if got := onDisk(t, s); len(got) != 5 || c.log.count("can be written again") != 1 {
 			t.Errorf("on disk: %v, log:\n%s", got, c.log)
+		}
+	})
+}
+
+// What could not be written is written at the end.
+func TestSavingAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dir := store(t)
+		c := ladder(t, &discovery.Ladder{Store: s})
+		c.answer("a", "b", "c")
+		pass(2 * time.Second)
+		file := filepath.Join(dir, discovery.FileName("orders"))
+		if err := errors.Join(os.Rename(file, file+".away"), os.Mkdir(file, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		c.answer("a", "b")
+		pass(2 * time.Second)
+		if n := c.ladder.State().Unsaved; n != 1 {
+			t.Errorf("%d saves have failed, want one", n)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		c.stop(t)
+		if got := onDisk(t, s); !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("on disk are %v", got)
 		}
 	})
 }

@@ -59,14 +59,12 @@ type State struct {
 func (w *vigil) publishState() {
 	s := &State{
 		Mode:      w.mode,
+		LastError: w.trouble(),
 		Since:     w.since,
 		Answered:  w.answered,
 		Endpoints: w.passed,
 		Unsaved:   w.unsaved,
 		begun:     w.begun,
-	}
-	if w.mode != Live {
-		s.LastError = w.trouble()
 	}
 	if w.heard {
 		s.Doubted = len(w.suspects)

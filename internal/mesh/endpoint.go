@@ -20,7 +20,7 @@ type Endpoint struct {
 	Meta       map[string]string // the catalogue's, never changed in place
 	Unhealthy  bool              // a health check or the catalogue says so
 	Withdrawn  bool              // an operator took it out of service, as by Consul's maintenance mode: not even panic sends requests there
-	HealthNote string            // why it is unhealthy or withdrawn, one line; empty when neither
+	HealthNote string            // why it is unhealthy or withdrawn, or is kept though the catalogue has lost it, one line; else empty
 }
 
 // Share returns the weight that balancing uses: Weight, and 1 for zero.
