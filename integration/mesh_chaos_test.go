@@ -92,15 +92,22 @@ func meshRequest(n int) (method, path, body string) {
 	return "GET", "/api/orders", ""
 }
 
-// explain shows the ingress's lines of requests that did not end well.
+// explain shows what the proxies logged of requests that did not end well, the last
+// few of each: of a request that was cut the status may well be 200.
 func (c *chaos) explain() string {
 	var b strings.Builder
-	shown := 0
-	for line := range strings.Lines(c.ingress.out.String()) {
-		if !strings.Contains(line, `"status":200`) && shown < 10 {
-			b.WriteString(line)
-			shown++
+	programs := []*program{c.ingress}
+	for _, n := range c.nodes() {
+		programs = append(programs, n.sidecar)
+	}
+	for _, p := range programs {
+		var bad []string
+		for line := range strings.Lines(p.out.String()) {
+			if !strings.Contains(line, `"code":""`) {
+				bad = append(bad, line)
+			}
 		}
+		fmt.Fprintf(&b, "%s:\n%s", p.name, strings.Join(bad[max(0, len(bad)-6):], ""))
 	}
 	return b.String()
 }
