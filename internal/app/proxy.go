@@ -57,6 +57,7 @@ type Proxy struct {
 	taking    context.Context // of what may begin anew; ends where the drain begins
 	current   atomic.Pointer[generation]
 	registry  Registry         // nil: none
+	home      string           // the registry's datacenter, which snapshots belong to
 	store     *discovery.Store // nil: no snapshots
 	probes    chan struct{}    // one for each probe of a doubted endpoint
 	enrolment *enrolment

@@ -165,6 +165,7 @@ func (p *Proxy) openRegistry(c *config.Consul) error {
 	if p.registry, err = p.o.Registry(*c); err != nil {
 		return err
 	}
+	p.home = c.Datacenter
 	if c.SnapshotDir == "" {
 		return nil
 	}
@@ -187,7 +188,7 @@ func (p *Proxy) catalogued(c *config.Service, s *service) discovery.Resolver {
 	if !p.registry.Forgetful() {
 		return p.registry.Resolver(q, consul.Hear{Failed: s.ResolveFailed})
 	}
-	s.ladder = &discovery.Ladder{Store: p.store, Name: keyOf(q), Probe: reachable, Places: p.probes, Log: p.log}
+	s.ladder = &discovery.Ladder{Store: p.store, Name: c.Consul.Service + " " + keyOf(p.home, q), Probe: reachable, Places: p.probes, Log: p.log}
 	s.ladder.Inner = p.registry.Resolver(q, consul.Hear{
 		Answered: s.ladder.Answered,
 		Failed: func(err error) {
