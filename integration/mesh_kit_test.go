@@ -221,8 +221,8 @@ service:
 inbound: {listen: %q}
 outbound: {listen: %q}
 services:
-  orders: {timeout: 10s}
-  users: {timeout: 10s}
+  orders: {}
+  users: {}
 admin: {listen: %q}
 shutdown: {grace: 10s}
 `, service, n.id, n.appAt, at(1), at(2), at(3))+f.common(n.id, o)+o.identity(service))
@@ -247,8 +247,8 @@ func (f *fleet) startIngress(o fleetOptions) {
 server: {host: %[1]s, port: %[2]d}
 admin: {listen: "%[1]s:%[3]d"}
 services:
-  users: {timeout: 10s}
-  orders: {timeout: 10s}
+  users: {}
+  orders: {}
 routing:
   - {path: /api/users/**, service: users}
   - {path: /users/**, service: users, strip_path: true}
