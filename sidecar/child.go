@@ -52,7 +52,7 @@ func (c *child) start() {
 func (c *child) live(started chan<- struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command(c.command[0], c.command[1:]...)
+	cmd := exec.Command(c.command[0], c.command[1:]...) //nolint:noctx // when it ends is the drain's to say
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// A group of its own: a terminal's Ctrl-C goes to the sidecar, which passes it on
 	// when the last requests have ended.
