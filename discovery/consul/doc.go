@@ -4,6 +4,9 @@
 //	client, err := consul.New(consul.Config{Address: "127.0.0.1:8500", MaxWatches: 64})
 //	orders := client.Resolver(consul.Query{Service: "orders"}, consul.Hear{Failed: count})
 //	err = orders.Watch(ctx, "orders", balancer.Update)
+//	…
+//	self, err := client.Registrar(consul.Registration{Name: "users", ID: "users-1", Port: 15006, Weight: 1}, health)
+//	err = self.Run(ctx) // deregisters when ctx ends
 //
 // A [Client] opens no connection before it is used, so a proxy starts with Consul
 // down. A [Resolver] asks by blocking queries, and believes what Consul says of an

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -104,8 +105,9 @@ func (s *registering) deregister() error {
 	switch {
 	case err != nil:
 		return err
-	case has == nil:
+	case has == nil && s.ever:
 		s.log.Info("the agent has this service no longer")
+	case has == nil:
 	case s.want.elsewhere(has):
 		s.log.Warn("not deregistered", "error", s.want.taken(has))
 	default:
@@ -155,8 +157,8 @@ func (s *registering) explain(ctx context.Context, what string, err error) error
 	said, answered := errors.AsType[api.StatusError](err)
 	switch {
 	case answered && (said.Code == http.StatusForbidden || said.Code == http.StatusUnauthorized):
-		err = fmt.Errorf("%w: the agent answers %d: %s: the token (consul.token or consul.token_file) needs service:write for %q",
-			ErrDenied, said.Code, firstLine(said.Body), s.want.Name)
+		err = fmt.Errorf("%w: the agent answers %d: %s: consul.token or consul.token_file must be a token that exists and has service:write for %q",
+			ErrDenied, said.Code, strings.TrimRight(firstLine(said.Body), "."), s.want.Name)
 	case answered && said.Code == http.StatusBadRequest:
 		err = fmt.Errorf("the agent refuses the registration: %s", firstLine(said.Body))
 	case answered:

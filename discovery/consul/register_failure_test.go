@@ -29,7 +29,7 @@ func failures() []failing {
 	return []failing{
 		{"down", func(a *registry) { a.with(func() { a.down = true }) }, func(a *registry) { a.with(func() { a.down = false }) }, "connection refused", nil},
 		{"frozen", func(a *registry) { a.with(func() { a.frozen = true }) }, func(a *registry) { a.with(func() { a.frozen = false }) }, "no answer in time (5s)", nil},
-		{"denied", func(a *registry) { a.with(func() { a.tokens = []string{} }) }, func(a *registry) { a.with(func() { a.tokens = nil }) }, `needs service:write for "orders"`, consul.ErrDenied},
+		{"denied", func(a *registry) { a.with(func() { a.tokens = []string{} }) }, func(a *registry) { a.with(func() { a.tokens = nil }) }, `has service:write for "orders"`, consul.ErrDenied},
 		{"no leader", instead(func(*http.Request) *http.Response { return respond(500, "No cluster leader\n") }), instead(nil), "the agent answers 500: No cluster leader", nil},
 		{"too many connections", instead(func(*http.Request) *http.Response {
 			return respond(429, "Your IP is issuing too many concurrent connections")
