@@ -113,8 +113,7 @@ func (s *registering) deregister() error {
 	default:
 		ctx, cancel := context.WithTimeout(s.late, s.patience())
 		defer cancel()
-		err := s.client.api.Agent().ServiceDeregisterOpts(s.want.ID, (&api.QueryOptions{}).WithContext(ctx))
-		if err != nil && statusOf(err) != http.StatusNotFound {
+		if err := s.client.api.Agent().ServiceDeregisterOpts(s.want.ID, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
 			return s.explain(ctx, "deregister", err)
 		}
 		s.log.Info("deregistered")

@@ -62,7 +62,7 @@ func TestFailureFromTheStart(t *testing.T) {
 				default:
 				}
 				tt.end(a)
-				pass(10 * time.Second)
+				pass(12 * time.Second) // a request that hangs, and a pause
 				if s := g.Status(); !s.Registered || s.Err != nil || !a.has() {
 					t.Errorf("got %+v once it works", s)
 				}

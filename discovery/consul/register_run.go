@@ -153,7 +153,8 @@ func (s *registering) verify(ctx context.Context) (reason, error) {
 }
 
 // fight decides whether to replace another's registration: not more often than
-// registrations are verified, since the other may do the same.
+// registrations are verified, give or take the jitter, since the other may do the
+// same.
 func (s *registering) fight(conflict error) (reason, error) {
 	s.have, s.conflict = false, conflict
 	if !s.fought.IsZero() && time.Since(s.fought) < verifyEvery*s.want.interval()*8/10 {

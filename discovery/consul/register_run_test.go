@@ -231,6 +231,10 @@ func TestConflictOverTheCheck(t *testing.T) {
 		if n := a.count("register"); n < 10 || n > 16 {
 			t.Errorf("%d registrations in 10 minutes, want about one each 50 s", n)
 		}
+		for i := 0; i < 10 && g.Status().Registered; i++ { // it has replaced the other just now
+			take()
+			pass(time.Second)
+		}
 		if s := g.Status(); !errors.Is(s.Err, consul.ErrConflict) || s.Registered {
 			t.Errorf("got %+v", s)
 		}
