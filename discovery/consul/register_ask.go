@@ -28,7 +28,7 @@ func (s *registering) register(why reason) error {
 	if err != nil {
 		return s.explain(ctx, "register", err)
 	}
-	s.ever, s.have, s.renew, s.token = true, true, false, token
+	s.ever, s.have, s.renew, s.changed, s.token = true, true, false, false, token
 	s.at, s.beats = time.Now(), 0
 	switch why {
 	case isTaken:

@@ -29,10 +29,11 @@ type Status struct {
 // Registrar keeps this service in the catalogue.
 type Registrar struct {
 	client *Client
-	want   Registration // with defaults
+	first  Registration // with defaults; what Run begins with
 	health Health
 
-	beat       chan struct{} // has a place for one
+	next       atomic.Pointer[Registration] // of the last Change that Run has not seen yet
+	beat       chan struct{}                // has a place for one
 	registered chan struct{}
 	status     atomic.Pointer[Status]
 }
@@ -49,7 +50,7 @@ func (c *Client) Registrar(r Registration, health Health) (*Registrar, error) {
 	}
 	g := &Registrar{
 		client:     c,
-		want:       want,
+		first:      want,
 		health:     health,
 		beat:       make(chan struct{}, 1),
 		registered: make(chan struct{}),
@@ -67,14 +68,31 @@ func (g *Registrar) Run(ctx context.Context) error {
 	defer cancel()
 	s := &registering{
 		Registrar: g,
+		want:      g.first,
 		late:      late,
-		log:       g.client.cfg.Log.With("service", g.want.Name, "id", g.want.ID),
+		log:       g.client.cfg.Log.With("service", g.first.Name, "id", g.first.ID),
 	}
 	for ctx.Err() == nil {
 		pause, beats := s.step(ctx)
 		g.wait(ctx, pause, beats)
 	}
 	return s.leave()
+}
+
+// Change has the service registered with other tags, meta, weight or zone, now and
+// from now on. It never blocks. Its error says what is wrong with r, also where r is
+// another instance or at another place: then nothing changes.
+func (g *Registrar) Change(r Registration) error {
+	next, err := r.withDefaults()
+	if err == nil && (next.Name != g.first.Name || next.ID != g.first.ID || next.at() != g.first.at() || next.CheckTTL != g.first.CheckTTL) {
+		err = fmt.Errorf("it is %s, %s at %s, and stays so", g.first.Name, g.first.ID, g.first.at())
+	}
+	if err != nil {
+		return fmt.Errorf("consul: changed registration: %w", err)
+	}
+	g.next.Store(&next)
+	g.Beat()
+	return nil
 }
 
 // Beat says that something has changed: the next heartbeat is sent now. It never

@@ -20,12 +20,14 @@ var ErrConflict = errors.New("another process has registered under this id")
 // registering is the state of one Run.
 type registering struct {
 	*Registrar
+	want Registration    // with defaults
 	late context.Context // ends some time after Run's own
 	log  *slog.Logger
 
 	ever     bool      // the agent has once accepted a registration
 	have     bool      // it still has it, as far as is known
 	renew    bool      // a heartbeat alone does not do
+	changed  bool      // want is another than was registered
 	token    string    // what the registration was made with
 	at       time.Time // when
 	beats    int       // heartbeats since, or since it was verified
@@ -46,6 +48,7 @@ const (
 	isForgotten reason = "the agent had forgotten this service: registered again"
 	isAltered   reason = "the registration had been altered: registered again"
 	isCheckless reason = "the registration had lost its check: registered again"
+	isChanged   reason = "the registration has changed: registered again"
 	isRetried   reason = "registered again after a failure"
 	isToken     reason = "the token is another: registered again"
 	isKept      reason = "registered again, so that the agent keeps an unhealthy service whose sidecar lives"
@@ -64,6 +67,9 @@ func (s *registering) step(ctx context.Context) (pause time.Duration, beats bool
 	select {
 	case <-s.beat: // what comes now tells it
 	default:
+	}
+	if next := s.next.Swap(nil); next != nil {
+		s.want, s.changed = *next, true
 	}
 	s.passing, s.note = s.health()
 	s.note = firstLine(s.note)
@@ -117,6 +123,8 @@ func (s *registering) due() reason {
 	switch {
 	case !s.ever:
 		return isNew
+	case s.changed:
+		return isChanged
 	case s.renew:
 		return isRetried
 	case err == nil && token != s.token:

@@ -177,6 +177,84 @@ func TestAlterationsAreUndone(t *testing.T) {
 	}
 }
 
+// What a reload changes is in the catalogue at once, and what is altered from then on
+// is undone to that.
+func TestChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, next := newRegistry(), orders()
+		g := run(t, a, consul.Config{}, orders())
+		defer g.stop()
+		next.Tags, next.Meta, next.Weight, next.Zone = []string{"v3"}, map[string]string{"version": "3"}, 9, "c"
+		if err := g.Change(next); err != nil {
+			t.Fatal(err)
+		}
+		is := func(when string) {
+			t.Helper()
+			got := a.last("register").body
+			if got.Tags[0] != "v3" || got.Meta["version"] != "3" || got.Meta["zone"] != "c" || got.Weights.Passing != 9 {
+				t.Errorf("%s: got tags %v, meta %v, weights %v", when, got.Tags, got.Meta, got.Weights)
+			}
+		}
+		pass(time.Second)
+		is("at once")
+		pass(5 * time.Minute)
+		if n := a.count("register"); n != 2 || g.log.count("has changed") != 1 {
+			t.Errorf("registered %d times, want 2; logged:\n%s", n, g.log)
+		}
+		a.wipe()
+		pass(6 * time.Second)
+		is("after the agent forgot it")
+	})
+}
+
+func TestChangeWhileTheAgentFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, next := newRegistry(), orders()
+		g := run(t, a, consul.Config{}, orders())
+		defer g.stop()
+		pass(time.Second)
+		a.with(func() { a.instead = answerOnce("register", 500, "no leader") })
+		next.Weight = 9
+		if err := g.Change(next); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		if got := a.last("register").body; a.count("register") != 3 || got.Weights.Passing != 9 {
+			t.Errorf("registered %d times, at last with %v", a.count("register"), got.Weights)
+		}
+	})
+}
+
+func TestChangeIsOfTheSameInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newRegistry()
+		g := run(t, a, consul.Config{}, orders())
+		defer g.stop()
+		for _, tt := range []struct {
+			name string
+			edit func(*consul.Registration)
+			want string
+		}{
+			{"name", func(r *consul.Registration) { r.Name = "cake" }, "stays so"},
+			{"id", func(r *consul.Registration) { r.ID = "o2" }, "stays so"},
+			{"address", func(r *consul.Registration) { r.Address = "10.0.0.8" }, "stays so"},
+			{"port", func(r *consul.Registration) { r.Port = 1 }, "stays so"},
+			{"heartbeat", func(r *consul.Registration) { r.CheckTTL = time.Minute }, "stays so"},
+			{"weight", func(r *consul.Registration) { r.Weight = 0 }, "service.weight"},
+		} {
+			next := orders()
+			tt.edit(&next)
+			if err := g.Change(next); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+			}
+		}
+		pass(time.Minute)
+		if n := a.count("register"); n != 1 {
+			t.Errorf("registered %d times, want once", n)
+		}
+	})
+}
+
 // Another sidecar with the same ID does as this one does: neither may give in, and
 // neither may flood the agent or the log.
 func TestConflict(t *testing.T) {
