@@ -41,9 +41,7 @@ func (p *Proxy) drain(stopped error, stop, end func()) error {
 	errs = append(errs, p.close(within, true))
 	end()
 	p.awaitCut()
-	for _, a := range g.auths {
-		a.Close()
-	}
+	g.end(&generation{})
 	p.running.Wait()
 	p.log.Info("stopped")
 	return errors.Join(errs...)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -21,8 +22,9 @@ type enrolment struct {
 	over chan struct{} // closed when it is to leave
 	done chan struct{} // closed when it has left, or never was there
 
-	mu        sync.Mutex // protects registrar
-	registrar Registrar  // nil: it is not there
+	mu        sync.Mutex          // protects registrar, is
+	registrar Registrar           // nil: it is not there
+	is        consul.Registration // what it is known by
 }
 
 // end has the instance leave.
@@ -56,30 +58,59 @@ func (p *Proxy) enrol(ctx context.Context) {
 	if p.o.Ready != nil {
 		p.o.Ready()
 	}
-	cfg := p.current.Load().cfg
-	if cfg.Service == nil {
-		return
-	}
-	p.warnExposed(cfg.Service.App)
-	if p.registry == nil || !cfg.Consul.Register {
-		return
-	}
-	r, err := registration(cfg, p.where.Inbound)
+	registrar, err := p.registrar()
 	if err != nil {
 		p.log.Error("the service is not registered", "error", err)
+	}
+	if registrar == nil {
 		return
 	}
-	registrar, err := p.registry.Registrar(r, p.app.wellness)
-	if err != nil {
-		p.log.Error("the service is not registered", "error", err)
-		return
-	}
-	p.enrolment.mu.Lock()
-	p.enrolment.registrar = registrar
-	p.enrolment.mu.Unlock()
 	if err := registrar.Run(ctx); err != nil {
 		p.log.Error("the service has not left the catalogue", "error", err)
 	}
+}
+
+// registrar makes what keeps this instance in the registry; nil where it is not to be
+// there.
+func (p *Proxy) registrar() (Registrar, error) {
+	e := p.enrolment
+	e.mu.Lock() // a reload from here on finds the registrar
+	defer e.mu.Unlock()
+	cfg := p.current.Load().cfg
+	if cfg.Service == nil || p.registry == nil || !cfg.Consul.Register {
+		return nil, nil
+	}
+	is, err := registration(cfg, p.where.Inbound)
+	if err != nil {
+		return nil, err
+	}
+	registrar, err := p.registry.Registrar(is, p.wellness)
+	if err != nil {
+		return nil, err
+	}
+	e.registrar, e.is = registrar, is
+	return registrar, nil
+}
+
+// enrolAnew has the instance known as cfg wants it. Where it is cannot have changed.
+func (p *Proxy) enrolAnew(cfg *config.Config) {
+	e := p.enrolment
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.registrar == nil {
+		return
+	}
+	e.registrar.Beat() // of another app, perhaps
+	next := e.is
+	describe(&next, cfg)
+	if keyOf(next) == keyOf(e.is) {
+		return
+	}
+	if err := e.registrar.Change(next); err != nil {
+		p.log.Error("the service is registered as it was", "error", err)
+		return
+	}
+	e.is = next
 }
 
 // leave waits until the registry knows that this instance has gone, and reports
@@ -143,16 +174,8 @@ func registration(cfg *config.Config, inbound string) (consul.Registration, erro
 		return consul.Registration{}, fmt.Errorf("inbound.listen: %w", err)
 	}
 	s := cfg.Service
-	r := consul.Registration{
-		Name: s.Name, ID: s.ID, Address: s.Address, Port: port,
-		Tags: s.Tags, Meta: map[string]string{}, Weight: s.Weight, Zone: s.Zone,
-	}
-	for key, value := range s.Meta {
-		r.Meta[key] = value
-	}
-	if mode := cfg.Identity.MTLS; mode != identity.Off {
-		r.Meta[identity.MetaMTLS] = mode
-	}
+	r := consul.Registration{Name: s.Name, ID: s.ID, Address: s.Address, Port: port}
+	describe(&r, cfg)
 	if r.Address == "" {
 		if r.Address, err = advertised(host, net.InterfaceAddrs); err != nil {
 			return consul.Registration{}, err
@@ -166,6 +189,17 @@ func registration(cfg *config.Config, inbound string) (consul.Registration, erro
 		r.ID = fmt.Sprintf("%s-%s-%d", s.Name, name, port)
 	}
 	return r, nil
+}
+
+// describe adds what a reload can change.
+func describe(r *consul.Registration, cfg *config.Config) {
+	s := cfg.Service
+	r.Tags, r.Weight, r.Zone = s.Tags, s.Weight, s.Zone
+	r.Meta = map[string]string{}
+	maps.Copy(r.Meta, s.Meta)
+	if mode := cfg.Identity.MTLS; mode != identity.Off {
+		r.Meta[identity.MetaMTLS] = mode
+	}
 }
 
 // advertised is the address that others are to use: the one that is listened on or,

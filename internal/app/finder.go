@@ -25,17 +25,19 @@ const (
 // finder reaches services that nobody declared, by their name as Host: each is looked
 // for in the registry when it is first called.
 type finder struct {
-	proxy *Proxy
+	proxy  *Proxy
+	around around
 
-	mu    sync.Mutex // protects known
-	known map[string]*found
+	mu    sync.Mutex        // protects all below, and used and busy of each
+	known map[string]*found // nil when closed
 }
 
 // found is one such service.
 type found struct {
 	service *service
 	origin  http.RoundTripper
-	used    time.Time // when it was last asked for
+	used    time.Time // when a request last began or ended
+	busy    int       // requests in it
 }
 
 // undeclared is the rule for what no other rule takes: every host that is no service's
@@ -46,8 +48,9 @@ func (b *builder) undeclared(routes []*config.Route) []inbound.Route {
 	}
 	origin := http.RoundTripper(mesh.RoundTripFunc(unknownService))
 	if b.g.cfg.Outbound.Undeclared == "discover" {
-		f, err := b.g.finders.take(b.last.finders, "", func() (*finder, error) {
-			return &finder{proxy: b.p, known: map[string]*found{}}, nil
+		around := b.around()
+		f, err := b.g.finders.take(b.last.finders, keyOf(around.zone, b.g.cfg.Identity), func() (*finder, error) {
+			return &finder{proxy: b.p, around: around, known: map[string]*found{}}, nil
 		})
 		b.fault(0, err)
 		origin = f
@@ -76,28 +79,64 @@ func (f *finder) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	call := mesh.From(req)
+	call.OnEnd(func(mesh.Result) { f.leave(to, time.Now()) })
 	call.Service = mesh.Service(name)
-	within, cancel := context.WithTimeout(call.Context(), foundWait)
-	defer cancel()
 	select {
 	case <-to.service.Ready():
-	case <-within.Done():
-		if call.Context().Err() != nil {
-			return nil, context.Cause(call.Context())
+	default:
+		if err := awaitFound(call, name, to.service.Ready()); err != nil {
+			return nil, err
 		}
-		return nil, &mesh.Fault{Kind: mesh.NoEndpoints, Message: fmt.Sprintf("The service %q has not been found in time.", name)}
 	}
 	return to.origin.RoundTrip(req)
 }
 
-// find returns the service of that name, begun anew where it is not known.
+// awaitFound waits for the first endpoints of a service.
+func awaitFound(call *mesh.Call, name string, ready <-chan struct{}) error {
+	within, cancel := context.WithTimeout(call.Context(), foundWait)
+	defer cancel()
+	select {
+	case <-ready:
+		return nil
+	case <-within.Done():
+	}
+	if call.Context().Err() != nil {
+		return context.Cause(call.Context())
+	}
+	return &mesh.Fault{Kind: mesh.NoEndpoints, Message: fmt.Sprintf("The service %q has not been found in time.", name)}
+}
+
+// find returns the service of that name for one request, begun anew where it is not
+// known. Who has it calls leave.
 func (f *finder) find(name string, now time.Time) (*found, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if known := f.known[name]; known != nil {
-		known.used = now
-		return known, nil
+	if f.known == nil {
+		return nil, &mesh.Fault{Kind: mesh.NoEndpoints, Message: "The proxy is stopping, and looks for no more services."}
 	}
+	to := f.known[name]
+	if to == nil {
+		var err error
+		if to, err = f.begin(name, now); err != nil {
+			return nil, err
+		}
+		f.known[name] = to
+	}
+	to.used = now
+	to.busy++
+	return to, nil
+}
+
+// leave ends a request's use of a service.
+func (f *finder) leave(to *found, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to.used = now
+	to.busy--
+}
+
+// begin has a service looked for. f.mu is held.
+func (f *finder) begin(name string, now time.Time) (*found, error) {
 	if !serviceName(name) {
 		return nil, &mesh.Fault{Kind: mesh.NoRoute, Message: fmt.Sprintf("No service can be named %.100q.", name)}
 	}
@@ -109,14 +148,12 @@ func (f *finder) find(name string, now time.Time) (*found, error) {
 	}
 	c := config.DefaultService()
 	c.Name, c.Consul = name, &config.ConsulService{Service: name, Connect: "auto"}
-	s, err := f.proxy.newService(c)
+	s, err := f.proxy.newService(c, f.around.edit(c))
 	if err != nil {
 		return nil, &mesh.Fault{Kind: mesh.Internal, Err: err}
 	}
 	f.proxy.start(s)
-	known := &found{service: s, used: now, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}
-	f.known[name] = known
-	return known, nil
+	return &found{service: s, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
 }
 
 // undeclaredLabel stands for all of them in gateway_active_connections: a label is
@@ -126,21 +163,21 @@ const undeclaredLabel = "(undeclared)"
 // makeRoom ends the services that nobody has used for long. f.mu is held.
 func (f *finder) makeRoom(now time.Time) {
 	for name, known := range f.known {
-		if now.Sub(known.used) >= foundIdle {
+		if known.busy == 0 && now.Sub(known.used) >= foundIdle {
 			known.service.stop()
 			delete(f.known, name)
 		}
 	}
 }
 
-// close ends every service.
+// close ends every service. No more are found.
 func (f *finder) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for name, known := range f.known {
+	for _, known := range f.known {
 		known.service.stop()
-		delete(f.known, name)
 	}
+	f.known = nil
 }
 
 // services lists what has been found.

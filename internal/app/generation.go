@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -56,6 +57,9 @@ func (s shelf[T]) take(last shelf[T], key string, produce func() (T, error)) (T,
 	return thing, nil
 }
 
+// settling bounds how long a reload waits for what is new in it.
+const settling = 5 * time.Second
+
 // keyOf describes settings in full, so that equal keys mean equal settings.
 func keyOf(parts ...any) string {
 	b, err := json.Marshal(parts)
@@ -83,15 +87,44 @@ func (g *generation) missing() []string {
 	return names
 }
 
-// settle waits until every service has had its first set of endpoints, or ctx ends.
-func (g *generation) settle(ctx context.Context) {
-	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+// settle waits until every service has had its first set of endpoints and the app, where
+// it is another than last's, has answered its first check; or until ctx ends.
+func (g *generation) settle(ctx context.Context, last *generation) {
+	within, cancel := context.WithTimeout(ctx, settling)
 	defer cancel()
+	var first []<-chan struct{}
 	for _, s := range g.services {
+		first = append(first, s.Ready())
+	}
+	// At the start the app may have yet to be started. Later, an instance that is well
+	// must not be called unwell for not having been asked.
+	if last != nil && g.app != nil && g.app != last.app {
+		first = append(first, g.app.state.answered)
+	}
+	for _, come := range first {
 		select {
-		case <-s.Ready():
+		case <-come:
 		case <-within.Done():
 			return
+		}
+	}
+}
+
+// end stops what g has and other has not.
+func (g *generation) end(other *generation) {
+	for key, s := range g.services {
+		if other.services[key] == nil {
+			s.stop()
+		}
+	}
+	for key, a := range g.auths {
+		if other.auths[key] == nil {
+			a.Close()
+		}
+	}
+	for key, f := range g.finders {
+		if other.finders[key] == nil {
+			f.close()
 		}
 	}
 }
@@ -107,27 +140,30 @@ func (g *generation) wait(ctx context.Context) {
 }
 
 // rereadCertificates reads the certificate files again of what g has taken over from
-// last: what is new has just read its own. What is not valid stays as it is.
+// last: what is new has just read its own. What is not valid stays as it is, and keeps
+// no other from being read.
 func (g *generation) rereadCertificates(last *generation) error {
+	var errs []error
 	if g.tls != nil && g.tls == last.tls {
-		if err := g.tls.Reload(); err != nil {
-			return fmt.Errorf("server.tls: %w", err)
-		}
+		errs = append(errs, inBlock("server.tls", g.tls.Reload()))
 	}
 	if g.mesh != nil && g.mesh == last.mesh {
-		if err := g.mesh.Reload(); err != nil {
-			return fmt.Errorf("identity: %w", err)
+		errs = append(errs, inBlock("identity", g.mesh.Reload()))
+	}
+	for _, key := range slices.Sorted(maps.Keys(g.services)) {
+		if s := g.services[key]; s.tls != nil && s == last.services[key] {
+			errs = append(errs, inBlock("services."+s.name+".tls", s.tls.Reload()))
 		}
 	}
-	for key, s := range g.services {
-		if s.tls == nil || s != last.services[key] {
-			continue
-		}
-		if err := s.tls.Reload(); err != nil {
-			return fmt.Errorf("services.%s.tls: %w", s.name, err)
-		}
+	return errors.Join(errs...)
+}
+
+// inBlock says in which block of the configuration an error is; nil stays nil.
+func inBlock(name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // settings are what an entrance's connections are served with.

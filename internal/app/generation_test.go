@@ -176,7 +176,7 @@ func TestSettleWaitsForEndpointsAndNotForEver(t *testing.T) {
 					time.AfterFunc(tt.cancel, cancel)
 				}
 				began := time.Now()
-				g.settle(ctx)
+				g.settle(ctx, nil)
 				if got := time.Since(began); got != tt.want {
 					t.Errorf("waited %v, want %v", got, tt.want)
 				}

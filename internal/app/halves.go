@@ -142,7 +142,7 @@ func (b *builder) appService() (*service, error) {
 	c.Name, c.URL, c.Timeout = appName, "http://"+cfg.Service.App, cfg.Inbound.Timeout
 	c.Retries.Attempts, c.Outlier, c.MaxConnections = 0, nil, 0
 	c.HealthCheck = cfg.Service.HealthCheck
-	return b.g.services.take(b.last.services, keyOf("app", c), func() (*service, error) { return b.p.newApp(c) })
+	return b.g.services.take(b.last.services, keyOf("app", c), func() (*service, error) { return b.p.newApp(c, cfg.Service.App) })
 }
 
 // appName stands for the app where services are listed. No service can have it.

@@ -61,7 +61,7 @@ type Proxy struct {
 	store     *discovery.Store // nil: no snapshots
 	probes    chan struct{}    // one for each probe of a doubted endpoint
 	enrolment *enrolment
-	app       appState
+	complete  atomic.Bool    // nothing has been missing, once
 	reloads   sync.Mutex     // held while a reload is under way
 	running   sync.WaitGroup // what Run has started, the side ports aside
 	draining  atomic.Bool
@@ -125,8 +125,9 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	if err := p.openRegistry(first.Consul); err != nil {
 		return err
 	}
-	if p.registry != nil {
-		defer p.registry.Close()
+	defer p.closeRegistry()
+	if err := p.openStore(first.Consul); err != nil {
+		return err
 	}
 	side, err := p.listen(ctx, first)
 	if err != nil {
@@ -201,7 +202,14 @@ func (p *Proxy) ready() []string {
 	if g == nil {
 		return []string{"starting"}
 	}
-	return g.missing()
+	// Whoever was ready stays so: what a reload adds, and nobody finds, is no reason to
+	// take away all else.
+	if p.complete.Load() {
+		return nil
+	}
+	missing := g.missing()
+	p.complete.Store(len(missing) == 0)
+	return missing
 }
 
 // adminConfig is what the admin and probe ports show.
@@ -243,14 +251,20 @@ func (p *Proxy) Drain() {
 func (p *Proxy) Leave() { p.enrolment.end() }
 
 // Check finds what only building can: certificates that do not fit, header edits
-// that cannot be made. It opens no port and starts nothing.
+// that cannot be made. It opens no port, starts nothing and writes nothing. Its error
+// is config.Problems.
 func Check(cfg *config.Config) error {
 	p := New(Options{})
 	if err := p.openRegistry(cfg.Consul); err != nil {
+		return config.Problems{{File: cfg.File, Message: err.Error()}}
+	}
+	defer p.closeRegistry()
+	g, err := p.build(cfg, nil)
+	if err != nil {
 		return err
 	}
-	_, err := p.build(cfg, nil)
-	return err
+	g.end(&generation{})
+	return nil
 }
 
 // ServeHTTP passes a request to the newest generation.

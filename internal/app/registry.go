@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
-	"sync/atomic"
 	"time"
 
 	"outrider/discovery"
@@ -35,7 +33,9 @@ type Registrar interface {
 	// Run registers, says again and again how the instance is, and deregisters when ctx
 	// ends.
 	Run(ctx context.Context) error
-	// Beat has it say so now: something has changed.
+	// Change has it known by other tags, meta, weight or zone from now on.
+	Change(r consul.Registration) error
+	// Beat has it say now how the instance is: that has changed.
 	Beat()
 	// Registered reports whether the instance is known.
 	Registered() bool
@@ -84,95 +84,32 @@ func (r consulRegistrar) Registered() bool { return r.Status().Registered }
 
 func (consulClient) Forgetful() bool { return true }
 
-// Memory is a registry in memory, for several proxies of one process.
-func Memory(m *discovery.Memory) Registry { return memory{m} }
-
-type memory struct{ *discovery.Memory }
-
-// Resolver is the memory itself, by the name that the registry knows the service by.
-func (m memory) Resolver(q consul.Query, _ consul.Hear) discovery.Resolver {
-	return renamed{m.Memory, mesh.Service(q.Service)}
-}
-
-// renamed looks for a service under the registry's name for it.
-type renamed struct {
-	discovery.Resolver
-	name mesh.Service
-}
-
-func (r renamed) Watch(ctx context.Context, _ mesh.Service, update func([]mesh.Endpoint)) error {
-	return r.Resolver.Watch(ctx, r.name, update)
-}
-
-func (m memory) Registrar(r consul.Registration, health consul.Health) (Registrar, error) {
-	return &memoryRegistrar{memory: m, is: r, health: health, beat: make(chan struct{}, 1)}, nil
-}
-
-func (memory) Forgetful() bool { return false }
-
-func (memory) Close() {}
-
-// memoryRegistrar keeps an instance in memory up to date.
-type memoryRegistrar struct {
-	memory
-	is     consul.Registration
-	health consul.Health
-	beat   chan struct{}
-	known  atomic.Bool
-}
-
-func (r *memoryRegistrar) Run(ctx context.Context) error {
-	name := mesh.Service(r.is.Name)
-	at := mesh.Endpoint{
-		ID: r.is.ID, Scheme: "http", Address: net.JoinHostPort(r.is.Address, fmt.Sprint(r.is.Port)), Host: r.is.Name,
-		Weight: r.is.Weight, Zone: r.is.Zone, Meta: r.is.Meta,
+// openRegistry makes the registry that a configuration asks for. It opens no
+// connection.
+func (p *Proxy) openRegistry(c *config.Consul) (err error) {
+	if c != nil {
+		p.home = c.Datacenter
+		p.registry, err = p.o.Registry(*c)
 	}
-	ok, note := r.health()
-	at.Unhealthy, at.HealthNote = !ok, note
-	r.Register(name, at)
-	r.known.Store(true)
-	defer func() {
-		r.known.Store(false)
-		r.Deregister(name, r.is.ID)
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.beat:
-		}
-		ok, note := r.health()
-		r.SetHealth(name, r.is.ID, ok, note)
-	}
+	return err
 }
 
-func (r *memoryRegistrar) Registered() bool { return r.known.Load() }
-
-func (r *memoryRegistrar) Beat() {
-	select {
-	case r.beat <- struct{}{}:
-	default: // one is due already
-	}
-}
-
-// openRegistry makes the registry and the store of snapshots that a configuration
-// asks for. It opens no connection.
-func (p *Proxy) openRegistry(c *config.Consul) error {
-	if c == nil {
-		return nil
-	}
-	var err error
-	if p.registry, err = p.o.Registry(*c); err != nil {
-		return err
-	}
-	p.home = c.Datacenter
-	if c.SnapshotDir == "" {
+// openStore opens the store of snapshots, whose folder it makes where there is none.
+func (p *Proxy) openStore(c *config.Consul) (err error) {
+	if c == nil || c.SnapshotDir == "" {
 		return nil
 	}
 	if p.store, err = discovery.OpenStore(c.SnapshotDir); err != nil {
 		return fmt.Errorf("consul.snapshot_dir: %w", err)
 	}
 	return nil
+}
+
+// closeRegistry gives its connections back.
+func (p *Proxy) closeRegistry() {
+	if p.registry != nil {
+		p.registry.Close()
+	}
 }
 
 // catalogued returns what finds a service in the registry, and keeps it reachable

@@ -13,7 +13,8 @@ import (
 )
 
 // adopt builds a generation from cfg, starts what is new in it, waits for its
-// endpoints, swaps it in and stops what is no longer there.
+// endpoints, swaps it in and stops what is no longer there. On an error nothing new is
+// left running.
 func (p *Proxy) adopt(cfg *config.Config) error {
 	last := p.current.Load()
 	next, err := p.build(cfg, last)
@@ -22,38 +23,44 @@ func (p *Proxy) adopt(cfg *config.Config) error {
 	}
 	if last != nil {
 		if err := next.rereadCertificates(last); err != nil {
+			next.end(last)
 			return err
 		}
 	}
-	var begun []*service
 	for key, s := range next.services {
 		if last == nil || last.services[key] == nil {
 			p.start(s)
-			begun = append(begun, s)
 		}
 	}
 	// Before the swap: a request must never meet a service whose endpoints are still being looked up.
-	next.settle(p.taking)
+	next.settle(p.taking, last)
 	if last != nil && p.taking.Err() != nil { // the drain is better served by what runs
-		for _, s := range begun {
-			s.stop()
-		}
+		next.end(last)
 		return errDraining
 	}
+	p.swap(last, next)
+	return nil
+}
 
-	p.setLevel(cfg.Logging.Level)
+// swap makes next what is in use.
+func (p *Proxy) swap(last, next *generation) {
+	p.setLevel(next.cfg.Logging.Level)
 	p.current.Store(next)
 	for _, e := range p.entrances {
-		e.door.gate.limit(cfg.Limits.Connections)
+		e.door.gate.limit(next.cfg.Limits.Connections)
 		e.door.enter(next.settings(e.key), e)
 	}
-	if last != nil {
-		p.running.Go(func() { p.retire(last, next) })
-	}
-	for _, w := range cfg.Warnings() {
+	for _, w := range next.cfg.Warnings() {
 		p.log.Warn("configuration", "warning", w.String())
 	}
-	return nil
+	if last == nil {
+		return
+	}
+	if missing := next.missing(); len(missing) > 0 {
+		p.log.Warn("the new configuration is in use, though not everything in it is known yet", "missing", missing)
+	}
+	p.enrolAnew(next.cfg)
+	p.running.Go(func() { p.retire(last, next) })
 }
 
 // retire waits until last has no request left, for as long as its grace, and stops
@@ -64,21 +71,7 @@ func (p *Proxy) retire(last, next *generation) {
 	grace, cancel := context.WithTimeout(p.life, last.cfg.Shutdown.Grace)
 	defer cancel()
 	last.wait(grace) // for those before it too: what stops here may have come from there
-	for key, s := range last.services {
-		if next.services[key] == nil {
-			s.stop()
-		}
-	}
-	for key, a := range last.auths {
-		if next.auths[key] == nil {
-			a.Close()
-		}
-	}
-	for key, f := range last.finders {
-		if next.finders[key] == nil {
-			f.close()
-		}
-	}
+	last.end(next)
 }
 
 // Reload reads the configuration anew and adopts it. On an error, which is logged and

@@ -26,6 +26,7 @@ type service struct {
 	tls    *identity.Client  // nil: not spoken to by TLS
 	panic  atomic.Bool       // so few endpoints are healthy that health is disregarded
 	ladder *discovery.Ladder // nil: not found in the registry
+	state  *appState         // nil: not the app
 	stop   context.CancelFunc
 }
 
@@ -35,17 +36,14 @@ func (b *builder) service(c *config.Service) (*service, error) {
 	if b.broken[c.Name] {
 		return nil, errBroken
 	}
-	return b.g.services.take(b.last.services, b.serviceKey(c), func() (*service, error) { return b.p.newService(c, b.edit(c)) })
+	return b.g.services.take(b.last.services, b.serviceKey(c), func() (*service, error) { return b.p.newService(c, b.around().edit(c)) })
 }
 
 // serviceKey describes a service in full. What breakers stand before it belongs to
 // that: a balancer keeps each that it was ever given, and would show those of a
 // former configuration for ever.
 func (b *builder) serviceKey(c *config.Service) string {
-	zone := ""
-	if own := b.g.cfg.Service; own != nil {
-		zone = own.Zone
-	}
+	zone := b.around().zone
 	if c.Consul != nil && b.g.mesh != nil {
 		return keyOf(c, b.breakers[c.Name], zone, b.g.cfg.Identity)
 	}
@@ -81,22 +79,35 @@ func choices(r *config.Route) []config.Weighted {
 	return []config.Weighted{{Service: r.Service, Weight: 1}}
 }
 
-// edit adds to a service what only the whole configuration says: where we are, and how
-// its endpoints are met as proxies of the mesh.
-func (b *builder) edit(c *config.Service) func(*outbound.Config) {
+// around is what only the whole configuration says of how services are met: where we
+// are, and as whom.
+type around struct {
+	zone   string
+	mesh   *identity.Mesh // nil: as nobody
+	strict bool           // beside mesh: by mutual TLS or not at all
+}
+
+func (b *builder) around() around {
+	a := around{mesh: b.g.mesh, strict: b.g.cfg.Identity.MTLS == identity.Strict}
+	if own := b.g.cfg.Service; own != nil {
+		a.zone = own.Zone
+	}
+	return a
+}
+
+// edit adds that to a service.
+func (a around) edit(c *config.Service) func(*outbound.Config) {
 	return func(o *outbound.Config) {
-		if own := b.g.cfg.Service; own != nil {
-			o.Balance.Zone = own.Zone
-		}
-		if c.Consul != nil && b.g.mesh != nil {
-			o.Mesh = b.g.mesh.Towards(c.Consul.Service, b.g.cfg.Identity.MTLS == identity.Strict)
+		o.Balance.Zone = a.zone
+		if c.Consul != nil && a.mesh != nil {
+			o.Mesh = a.mesh.Towards(c.Consul.Service, a.strict)
 		}
 	}
 }
 
 // newService makes a service; edits have the last word.
 func (p *Proxy) newService(c *config.Service, edits ...func(*outbound.Config)) (*service, error) {
-	s := &service{name: c.Name, policy: c.LoadBalancing.Policy}
+	s := &service{name: c.Name, policy: c.LoadBalancing.Policy, stop: func() {}}
 	resolver, secure, err := p.resolver(c, s)
 	if err != nil {
 		return nil, err
