@@ -188,6 +188,52 @@ func TestSettleWaitsForEndpointsAndNotForEver(t *testing.T) {
 	}
 }
 
+// What a reload replaces the app by has been asked how it is, before it counts.
+func TestSettleWaitsForAnotherApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &service{state: &appState{answered: make(chan struct{})}}
+		g := &generation{app: app}
+		waited := func(last *generation) time.Duration {
+			began := time.Now()
+			g.settle(t.Context(), last)
+			return time.Since(began)
+		}
+		if got := waited(nil); got != 0 {
+			t.Errorf("at the start, when it may have yet to be started: waited %v", got)
+		}
+		if got := waited(&generation{app: app}); got != 0 {
+			t.Errorf("for the app that was there: waited %v", got)
+		}
+		if got := waited(&generation{app: &service{}}); got != settling {
+			t.Errorf("for one that does not answer: waited %v, want %v", got, settling)
+		}
+		time.AfterFunc(time.Second, func() { close(app.state.answered) })
+		if got := waited(&generation{app: &service{}}); got != time.Second {
+			t.Errorf("for one that answers: waited %v, want a second", got)
+		}
+	})
+}
+
+// What another generation has goes on.
+func TestEndOfAGeneration(t *testing.T) {
+	stopped := map[string]bool{}
+	named := func(name string) *service { return &service{name: name, stop: func() { stopped[name] = true }} }
+	shared, own := named("shared"), named("own")
+	kept, closed := &finder{known: map[string]*found{}}, &finder{known: map[string]*found{}}
+	g := &generation{
+		services: shelf[*service]{"s": shared, "o": own},
+		finders:  shelf[*finder]{"s": kept, "o": closed},
+	}
+	g.end(&generation{services: shelf[*service]{"s": shared}, finders: shelf[*finder]{"s": kept}})
+	if !stopped["own"] || stopped["shared"] || kept.known == nil || closed.known != nil {
+		t.Errorf("stopped %v, finders %v and %v", stopped, kept.known, closed.known)
+	}
+	g.end(&generation{})
+	if !stopped["shared"] || kept.known != nil {
+		t.Error("what nobody else has goes on")
+	}
+}
+
 func TestMissingIsInOrder(t *testing.T) {
 	g := &generation{services: shelf[*service]{"1": unresolved(t, "users"), "2": unresolved(t, "auth"), "3": unresolved(t, "orders")}}
 	want := []string{

@@ -308,6 +308,39 @@ func TestCertificatesThatMove(t *testing.T) {
 	}
 }
 
+// A certificate that cannot be read keeps no other from being read, and nothing that
+// is new in the refused configuration goes on.
+func TestOneBrokenCertificateHidesNoOther(t *testing.T) {
+	ca := identitytest.NewCA(t)
+	dir := t.TempDir()
+	issue := func(name string) (string, string) {
+		return ca.Issue(t, identitytest.Leaf{DNS: []string{name}}).Write(t, dir, "shop")
+	}
+	certFile, keyFile := issue("old.test")
+	roots := ca.Write(t, dir, "roots")
+	clientCert, clientKey := ca.Issue(t, identitytest.Leaf{DNS: []string{"us"}}).Write(t, dir, "us")
+	secure := fmt.Sprintf("server: {tls: {certs: [{cert_file: %s, key_file: %s}]}}\n"+
+		"services: {a: {url: https://127.0.0.1:1, tls: {ca_file: %s}}, b: {url: https://127.0.0.1:1, tls: {cert_file: %s, key_file: %s}}}\n",
+		certFile, keyFile, roots, clientCert, clientKey)
+	g := start(t, secure)
+	before := g.current.Load()
+	issue("new.test")
+	if err := os.Remove(clientKey); err != nil {
+		t.Fatal(err)
+	}
+	write(t, roots, "no certificate")
+	err := g.current.Load().rereadCertificates(before)
+	for _, want := range []string{"services.a.tls: ", "services.b.tls: "} {
+		if err == nil || strings.Count(err.Error(), want) != 1 || strings.Contains(err.Error(), "server.tls") {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	got, err := before.tls.TLS().GetCertificate(hello("new.test"))
+	if err != nil || got.Leaf.DNSNames[0] != "new.test" {
+		t.Errorf("the gateway's own certificate is %v, %v", got.Leaf.DNSNames, err)
+	}
+}
+
 // Everything that a reload changes is seen at once, and what is amiss is said.
 func TestAReloadIsTold(t *testing.T) {
 	g := start(t, respondWith("one"), func(o *Options) { o.Level = new(slog.LevelVar) })

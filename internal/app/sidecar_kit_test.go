@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 type sidecar struct {
 	*Proxy
 	t      *testing.T
+	file   string // of its configuration
 	log    *output
 	access *output
 	client *http.Client
@@ -47,7 +49,7 @@ func besideService(t *testing.T, service, app, yaml string, edit ...func(*Option
 		t.Fatalf("the configuration does not load:\n%v", err)
 	}
 	s := &sidecar{
-		t: t, log: &output{}, access: &output{}, ready: make(chan struct{}),
+		t: t, file: name, log: &output{}, access: &output{}, ready: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	o := Options{
@@ -81,6 +83,17 @@ func besideService(t *testing.T, service, app, yaml string, edit ...func(*Option
 		t.Fatalf("the sidecar did not start: %v", err)
 	}
 	return s
+}
+
+// edit replaces old in the configuration by what is new, and takes that over.
+func (s *sidecar) edit(old, with string) error {
+	s.t.Helper()
+	text, err := os.ReadFile(s.file)
+	if err != nil || !strings.Contains(string(text), old) {
+		s.t.Fatalf("%v, no %q in:\n%s", err, old, text)
+	}
+	write(s.t, s.file, strings.Replace(string(text), old, with, 1))
+	return s.Reload(s.t.Context())
 }
 
 // in has it find services in, and register with, a registry in memory.
