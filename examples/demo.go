@@ -36,7 +36,8 @@ func DemoInstances() []Instance {
 // instance is the one at that port; what the service calls by is handed to it.
 func instance(port int, of string, service func(via string) Service) Instance {
 	at := func(plus int) string { return fmt.Sprintf("127.0.0.1:%d", port+plus) }
-	i := Instance{Of: of, Addr: at(0), Inbound: at(10000), Outbound: at(20000), Admin: at(30000)}
+	// All below 32768, where the system takes the ports of outgoing connections from.
+	i := Instance{Of: of, Addr: at(0), Inbound: at(10000), Outbound: at(20000), Admin: at(25000)}
 	i.Service = service("http://" + i.Outbound)
 	return i
 }

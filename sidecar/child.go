@@ -92,10 +92,12 @@ func exitOf(err error, state *os.ProcessState) error {
 }
 
 // stop tells the process to end and waits for it; where ctx ends first, it is killed.
+// Where there is none yet there will be none.
 func (c *child) stop(ctx context.Context) {
-	if !c.signal(syscall.SIGTERM) {
+	if !c.forgo() {
 		return
 	}
+	c.signal(syscall.SIGTERM)
 	select {
 	case <-c.done:
 		return
@@ -105,19 +107,21 @@ func (c *child) stop(ctx context.Context) {
 	<-c.done
 }
 
-// signal passes a signal on, and reports whether there is a process. Where there is
-// none yet there will be none.
-func (c *child) signal(s os.Signal) bool {
+// forgo rules out a start from now on, and reports whether there was one.
+func (c *child) forgo() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s == syscall.SIGTERM {
-		c.refused = true
+	c.refused = true
+	return c.begun
+}
+
+// signal passes a signal on, where there is a process.
+func (c *child) signal(s os.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cmd != nil {
+		_ = c.cmd.Process.Signal(s) // it may have ended
 	}
-	if c.cmd == nil {
-		return false
-	}
-	_ = c.cmd.Process.Signal(s) // it may have ended
-	return true
 }
 
 // passed are the signals that the process gets as they come. SIGTERM and SIGINT end
@@ -147,11 +151,14 @@ func (c *child) passSignals() (stop func()) {
 	}
 }
 
-// result ends a process that is still there, and returns how it ended.
+// result ends a process that is still there, and returns how it ended; nil where there
+// never was one.
 func (c *child) result() error {
-	if c.signal(syscall.SIGKILL) {
-		<-c.done
+	if !c.forgo() {
+		return nil
 	}
+	c.signal(syscall.SIGKILL)
+	<-c.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -49,8 +50,12 @@ type demo struct {
 	level   *slog.LevelVar
 	log     *slog.Logger
 	shared  *discovery.Memory // nil: Consul
-	tasks   sync.WaitGroup
-	failed  chan error
+
+	instances []examples.Instance // which run already
+	ingress   []byte              // the gateway's configuration
+
+	tasks  sync.WaitGroup
+	failed chan error
 }
 
 func runDemo(ctx context.Context, out io.Writer, consul string) error {
@@ -59,7 +64,10 @@ func runDemo(ctx context.Context, out io.Writer, consul string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder: the system will
-	d := &demo{dir: dir, out: out, environ: os.Environ(), level: new(slog.LevelVar), failed: make(chan error, 1)}
+	d := &demo{
+		dir: dir, out: out, environ: os.Environ(), level: new(slog.LevelVar), failed: make(chan error, 1),
+		instances: examples.DemoInstances(), ingress: examples.DemoConfig,
+	}
 	d.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: d.level}))
 	takeStandardLog(d.log)
 	if consul == "" {
@@ -68,6 +76,9 @@ func runDemo(ctx context.Context, out io.Writer, consul string) error {
 		d.environ = append(d.environ, "OUTRIDER_CONSUL_ADDRESS="+consul)
 	}
 	stop, err := examples.StartDemo(context.WithoutCancel(ctx)) // they outlive the drain
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: is another demo running?", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -82,9 +93,8 @@ func (d *demo) run(ctx context.Context) error {
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer d.tasks.Wait()
 	defer stop()
-	instances := examples.DemoInstances()
-	ready := make(chan struct{}, len(instances))
-	for _, i := range instances {
+	ready := make(chan struct{}, len(d.instances))
+	for _, i := range d.instances {
 		first, o, err := d.proxy(i.Service.Name, config.Run, i.SidecarConfig())
 		if err != nil {
 			return err
@@ -92,7 +102,7 @@ func (d *demo) run(ctx context.Context) error {
 		o.Ready = func() { ready <- struct{}{} }
 		d.tasks.Go(func() { d.report(app.New(o).Run(beside, first)) })
 	}
-	for range instances {
+	for range d.instances {
 		select {
 		case <-ready:
 		case err := <-d.failed:
@@ -105,7 +115,7 @@ func (d *demo) run(ctx context.Context) error {
 }
 
 func (d *demo) gateway(ctx context.Context) error {
-	first, o, err := d.proxy("gateway", config.Ingress, examples.DemoConfig)
+	first, o, err := d.proxy("gateway", config.Ingress, d.ingress)
 	if err != nil {
 		return err
 	}
@@ -114,7 +124,7 @@ func (d *demo) gateway(ctx context.Context) error {
 	var where app.Addresses
 	o.Hangup = hangups(ctx)
 	o.Started = func(a app.Addresses) { where = a }
-	o.Ready = func() { printTour(d.out, d.dir, where) }
+	o.Ready = func() { printTour(d.out, d.dir, where, d.instances) }
 	ended := make(chan error, 1)
 	d.tasks.Go(func() { ended <- app.New(o).Run(ctx, first) })
 	select {

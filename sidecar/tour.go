@@ -9,7 +9,7 @@ import (
 )
 
 // printTour says what runs where, and what is worth trying.
-func printTour(out io.Writer, dir string, a app.Addresses) {
+func printTour(out io.Writer, dir string, a app.Addresses, beside []examples.Instance) {
 	fmt.Fprintf(out, `
 Outrider's demo is running. Ctrl-C stops it.
 
@@ -19,7 +19,7 @@ Outrider's demo is running. Ctrl-C stops it.
 
   instance  app              sidecar: inbound  outbound         admin
 `, a.Server, a.Admin, dir)
-	for _, i := range examples.DemoInstances() {
+	for _, i := range beside {
 		fmt.Fprintf(out, "  %-9s %-15s  %-16s  %-15s  %s\n", i.Service.Name, i.Addr, i.Inbound, i.Outbound, i.Admin)
 	}
 	fmt.Fprintf(out, `
