@@ -31,7 +31,7 @@ type Options struct {
 	Registry func(config.Consul) (Registry, error)                        // what stands in for Consul; nil means Consul itself
 
 	Started func(Addresses)           // called once, when all listeners are open; may be nil
-	Ready   func()                    // called once, when the proxy is ready for the first time; may be nil
+	Ready   func()                    // called once, after Started, when the proxy is ready for the first time; may be nil
 	Guarded func(ctx context.Context) // called in a drain of a sidecar, when the last request to the app has ended: the app may go; may be nil
 }
 
@@ -153,8 +153,8 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	}
 	side.serve(failed)
 	p.running.Go(func() { p.keepFresh(taking) })
+	p.announce() // before it may be ready
 	p.running.Go(func() { p.enrol(taking) })
-	p.announce()
 
 	var stopped error
 	select {
