@@ -136,3 +136,35 @@ func TestPermissiveCallsPlainPeers(t *testing.T) {
 		}
 	}
 }
+
+// Nobody declared the service, and it is met by the same rules as one that is declared.
+func TestMutualTLSToAnUndeclaredService(t *testing.T) {
+	ca := identitytest.NewCA(t)
+	for _, tt := range []struct {
+		name, callee, caller string
+		status               int
+		code                 string
+	}{
+		{"between strict ones", certified(t, ca, "cake", "strict"), certified(t, ca, "tea", "strict"), http.StatusOK, ""},
+		{"to one without an identity", "", certified(t, ca, "tea", "strict"), http.StatusBadGateway, "tls_failed"},
+		{"to another service's certificate", certified(t, ca, "coffee", "strict"), certified(t, ca, "tea", "strict"), http.StatusBadGateway, "tls_certificate"},
+		{"from a permissive one", "", certified(t, ca, "tea", "permissive"), http.StatusOK, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var m discovery.Memory
+			cake := besideService(t, "cake", echo(t).URL, "consul: {}\n"+tt.callee, in(&m))
+			eventually(t, "cake is registered", func() bool {
+				all := instances(t, &m, "cake")
+				return len(all) == 1 && !all[0].Unhealthy
+			})
+			tea := beside(t, echo(t).URL, "consul: {register: false}\noutbound: {undeclared: discover}\n"+tt.caller, in(&m))
+			got := tea.ask(tea.where.Outbound, http.MethodGet, "/a", "Host", "cake")
+			if got.StatusCode != tt.status || !strings.Contains(got.text, tt.code) {
+				t.Errorf("status %d, want %d: %s", got.StatusCode, tt.status, got.text)
+			}
+			if want := `"source":"` + spiffe + `tea"`; tt.callee != "" && tt.code == "" && cake.access.count(want) != 1 {
+				t.Errorf("the callee does not know who called:\n%s", cake.access)
+			}
+		})
+	}
+}
