@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -16,22 +17,36 @@ type idleWatch struct {
 	call  *mesh.Call
 	limit time.Duration
 
-	mu    sync.Mutex // protects last, timer, over
-	last  time.Time
-	timer *time.Timer
-	over  bool
+	mu      sync.Mutex // protects all below
+	last    time.Time
+	timer   *time.Timer // nil: it does not run yet
+	over    bool
+	headed  bool // the response's head has come
+	reading int  // reads of the client's body that are under way
 }
 
-// newIdleWatch returns a watch that does not yet run; response starts it.
+// newIdleWatch returns a watch that does not yet run; response starts it, and upload
+// may do so before.
 func newIdleWatch(call *mesh.Call, limit time.Duration) *idleWatch {
 	return &idleWatch{call: call, limit: limit}
+}
+
+// upload starts the watch before there is a response: up to its head, a client must
+// not keep its body back for as long as limit. How long the endpoint takes is not
+// watched then, neither to read what has come nor to answer.
+func (w *idleWatch) upload(req *http.Request) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return
+	}
+	w.request(req)
+	w.start()
 }
 
 // request has what the client sends count as movement: a call may well talk in one
 // direction only.
 func (w *idleWatch) request(req *http.Request) {
 	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &watchedBody{ReadCloser: req.Body, watch: w}
+		req.Body = &watchedUpload{watchedBody{ReadCloser: req.Body, watch: w}}
 	}
 }
 
@@ -44,10 +59,23 @@ func (w *idleWatch) response(resp *http.Response) {
 		resp.Body = &watchedBody{ReadCloser: resp.Body, watch: w}
 	}
 	w.mu.Lock()
-	w.last = time.Now()
-	w.timer = time.AfterFunc(w.limit, w.check)
+	w.headed, w.last = true, time.Now()
 	w.mu.Unlock()
-	w.call.OnEnd(func(mesh.Result) { w.stop() })
+	w.start()
+}
+
+// start has the watch run until the call ends.
+func (w *idleWatch) start() {
+	w.mu.Lock()
+	runs := w.timer != nil // since the upload
+	if !runs {
+		w.last = time.Now()
+		w.timer = time.AfterFunc(w.limit, w.check)
+	}
+	w.mu.Unlock()
+	if !runs {
+		w.call.OnEnd(func(mesh.Result) { w.stop() })
+	}
 }
 
 // check runs when the timer goes off.
@@ -57,12 +85,20 @@ func (w *idleWatch) check() {
 	if w.over {
 		return
 	}
-	if left := w.limit - time.Since(w.last); left > 0 {
+	left := w.limit - time.Since(w.last)
+	switch {
+	case left > 0:
 		w.timer.Reset(left)
-		return
+	case w.headed:
+		w.call.Cancel(&mesh.Fault{Kind: mesh.IdleTimeout})
+	case w.reading > 0:
+		w.call.Cancel(&mesh.Fault{Kind: mesh.RequestTimeout, ByClient: true, Err: errKeptBack})
+	default: // it is for the endpoint to move
+		w.timer.Reset(w.limit)
 	}
-	w.call.Cancel(&mesh.Fault{Kind: mesh.IdleTimeout})
 }
+
+var errKeptBack = errors.New("the client keeps its body back")
 
 func (w *idleWatch) stop() {
 	w.mu.Lock()
@@ -91,6 +127,25 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.watch.moved(n)
 	return n, err
+}
+
+// watchedUpload is the client's body. Who begins to wait for it has moved.
+type watchedUpload struct{ watchedBody }
+
+// Read reads, and tells the watch before and after.
+func (u *watchedUpload) Read(p []byte) (int, error) {
+	u.watch.waits(1)
+	defer u.watch.waits(-1)
+	return u.watchedBody.Read(p)
+}
+
+// waits notes that a read of the client's body begins, or with -1 ends.
+func (w *idleWatch) waits(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reading += n; n > 0 && !w.headed {
+		w.last = time.Now()
+	}
 }
 
 // watchedTunnel is the body of a 101, which is written to as well.

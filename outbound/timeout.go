@@ -13,7 +13,9 @@ import (
 // client's own grpc-timeout where that is shorter; when that passes, the client
 // brought it about. A response that turns out to be a stream (101, an event stream,
 // gRPC) lasts as long as it moves: what stands still for idle is ended. Where total
-// is zero that holds for every response. Idle zero lets streams stand still.
+// is zero that holds for every response, and a client that keeps its body back for
+// idle is not waited for any longer, so that nobody holds on to a connection without
+// end. Idle zero lets streams stand still.
 func timeout(total, idle time.Duration) mesh.Layer {
 	late := &mesh.Fault{Kind: mesh.ResponseTimeout}
 	own := &mesh.Fault{Kind: mesh.ResponseTimeout, ByClient: true} // whoever sets 1n is to open no breaker
@@ -28,7 +30,12 @@ func timeout(total, idle time.Duration) mesh.Layer {
 				call.SetDeadline(start.Add(asked), own)
 			}
 			var watch *idleWatch
-			if idle > 0 && (isGRPC(req.Header) || req.Header.Get("Upgrade") != "") {
+			switch {
+			case idle <= 0:
+			case total <= 0:
+				watch = newIdleWatch(call, idle)
+				watch.upload(req)
+			case isGRPC(req.Header) || req.Header.Get("Upgrade") != "":
 				watch = newIdleWatch(call, idle)
 				watch.request(req)
 			}
