@@ -26,10 +26,7 @@ type command string
 
 // TestCommand builds the command, once, and runs it as processes.
 func TestCommand(t *testing.T) {
-	c := command(filepath.Join(t.TempDir(), "sidecar"))
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", string(c), "outrider/sidecar").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	c := built(t)
 	t.Run("Exits", c.testExits)
 	t.Run("DemoConfig", c.testDemoConfig)
 	t.Run("PortTaken", c.testPortTaken)
@@ -37,6 +34,16 @@ func TestCommand(t *testing.T) {
 	t.Run("DrainThatIsCut", c.testDrainThatIsCut)
 	t.Run("Overrides", c.testOverrides)
 	t.Run("SidePorts", c.testSidePorts)
+}
+
+// built builds the command.
+func built(t *testing.T) command {
+	t.Helper()
+	c := command(filepath.Join(t.TempDir(), "sidecar"))
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", string(c), "outrider/sidecar").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return c
 }
 
 // with returns the command with these arguments, and nothing of ours in its

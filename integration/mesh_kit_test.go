@@ -53,6 +53,38 @@ func (p *program) start() {
 	}()
 }
 
+// send sends s, and waits for nothing.
+func (p *program) send(s syscall.Signal) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Errorf("%s: %v", p.name, err)
+	}
+}
+
+// pid returns its process.
+func (p *program) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
+}
+
+// end waits until it has ended, and returns its exit code; -1: a signal ended it.
+func (p *program) end() int {
+	p.t.Helper()
+	p.mu.Lock()
+	cmd, done := p.cmd, p.done
+	p.mu.Unlock()
+	select {
+	case <-done:
+		return cmd.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not end", p.name)
+		return -1
+	}
+}
+
 // ready waits until it answers that it is ready.
 func (p *program) ready() {
 	p.t.Helper()
@@ -128,7 +160,7 @@ func (n *node) start() {
 type fleet struct {
 	t       *testing.T
 	consul  *meshtest.Consul
-	binary  string
+	binary  command
 	dir     string
 	users   []*node
 	orders  []*node
@@ -147,11 +179,7 @@ type fleetOptions struct {
 // startFleet starts everything and waits until the ingress reaches every instance.
 func startFleet(t *testing.T, consul *meshtest.Consul, o fleetOptions) *fleet {
 	t.Helper()
-	f := &fleet{t: t, consul: consul, dir: t.TempDir()}
-	f.binary = filepath.Join(f.dir, "sidecar")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", f.binary, "outrider/sidecar").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	f := &fleet{t: t, consul: consul, dir: t.TempDir(), binary: built(t)}
 	if o.identity == nil {
 		o.identity = func(string) string { return "" }
 	}
@@ -258,12 +286,12 @@ routing:
 }
 
 // program makes a proxy that runs a configuration.
-func (f *fleet) program(name, command, admin, yaml string) *program {
+func (f *fleet) program(name, how, admin, yaml string) *program {
 	file := filepath.Join(f.dir, strings.NewReplacer(" ", "-", "'", "").Replace(name)+".yml")
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	p := &program{t: f.t, name: name, commandLine: []string{f.binary, command, "--config", file}, answers: admin + "/ready"}
+	p := &program{t: f.t, name: name, commandLine: []string{string(f.binary), how, "--config", file}, answers: admin + "/ready"}
 	f.t.Cleanup(func() {
 		p.signal(syscall.SIGKILL)
 		if f.t.Failed() {

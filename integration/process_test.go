@@ -37,6 +37,10 @@ const announced = "listening on "
 // runService is the test binary as a process of an example service: it prints its
 // address, and ends when its standard input does, so that it never outlives the test.
 func runService(kind string) {
+	if kind == diaryKind {
+		keepDiary()
+		return
+	}
 	var peers []examples.Peer
 	if via := os.Getenv(serviceOutbound); via != "" {
 		peers = []examples.Peer{{Via: via, Name: "orders"}}
