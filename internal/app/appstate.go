@@ -48,13 +48,17 @@ func (p *Proxy) newApp(c *config.Service, addr string) (*service, error) {
 			}
 			state.once.Do(func() { close(state.answered) })
 		}
+		o.Log = nil // of one endpoint there is nothing to tell but its health, which is told in the app's own words
 		changed := o.Events.Health
 		o.Events.Health = func(s mesh.Service, e mesh.Endpoint) {
 			changed(s, e)
-			state.note.Store(nil)
 			if e.Unhealthy {
 				note := e.HealthNote
 				state.note.Store(&note)
+				p.log.Warn("the app is unhealthy", "app", addr, "note", note)
+			} else {
+				state.note.Store(nil)
+				p.log.Info("the app is healthy again", "app", addr)
 			}
 			p.beat()
 		}
