@@ -38,7 +38,7 @@ type Service struct {
 	Policy    string     `json:"policy"`                // load balancing
 	Ready     bool       `json:"ready"`                 // may be sent requests
 	Error     string     `json:"error"`                 // why discovery fails; empty when it does not
-	Mode      string     `json:"mode,omitempty"`        // how the catalogue's endpoints are known: live, stale, snapshot, probing
+	Mode      string     `json:"mode,omitempty"`        // how the catalogue's endpoints are known: live, stale, snapshot, probing, waiting; empty for others
 	AgeS      float64    `json:"age_seconds,omitempty"` // since the catalogue has answered
 	Endpoints []Endpoint `json:"endpoints"`
 }

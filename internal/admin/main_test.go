@@ -49,16 +49,19 @@ func full() admin.Config {
 // state.
 func example() []admin.Service {
 	return []admin.Service{
-		{Name: "order-service", Policy: "p2c", Ready: true, Endpoints: []admin.Endpoint{
+		{Name: "order-service", Policy: "p2c", Ready: true, Mode: "live", AgeS: 12.4, Endpoints: []admin.Endpoint{
 			{Address: "10.0.3.11:3003", Zone: "eu-1a", State: "healthy", Breaker: "closed", Weight: 1, InFlight: 3, LatencyMS: 4.217, Successes: 1284911, Failures: 12},
 			{Address: "10.0.3.12:3003", Zone: "eu-1b", State: "ejected", Note: "5 failures in a row", Breaker: "open", Weight: 1, LatencyMS: 912, Successes: 88120, Failures: 5210},
 			{Address: "10.0.3.13:3003", Zone: "eu-1b", State: "unhealthy", Note: "GET /health: connection refused", Breaker: "half-open", Weight: 2, InFlight: 1, Waiting: 4, LatencyMS: 2310, Successes: 31, Failures: 9},
 			{Address: "[2001:db8::7]:3003", State: "warming", Weight: 1},
 		}},
-		{Name: "auth-service", Policy: "round_robin", Ready: true, Endpoints: []admin.Endpoint{
+		{Name: "auth-service", Policy: "round_robin", Ready: true, Mode: "stale", AgeS: 754, Endpoints: []admin.Endpoint{
 			{Address: "10.0.1.5:3001", State: "healthy", Weight: 1, LatencyMS: 0.84, Successes: 402},
 		}},
 		{Name: "user-service", Policy: "least_connections", Error: "lookup user-service: no such host"},
+		{Name: "cake-service", Policy: "ewma", Mode: "waiting", AgeS: 0.2, Error: "consul 127.0.0.1:8500: connection refused"},
+		{Name: "tea-service", Policy: "ewma", Ready: true, Mode: "snapshot", AgeS: 266400},
+		{Name: "milk-service", Policy: "ring_hash", Ready: true, Mode: "probing", AgeS: 61},
 	}
 }
 

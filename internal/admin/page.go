@@ -40,6 +40,7 @@ type view struct {
 // runs no script, so that it works wherever the port can be reached.
 func (p *port) page() http.Handler {
 	tmpl := template.Must(template.New("page").Funcs(template.FuncMap{
+		"age":     age,
 		"ago":     ago,
 		"count":   count,
 		"latency": latency,
@@ -104,21 +105,27 @@ func (p *port) links() []string {
 	return links
 }
 
-// mood returns the style class of a state or a breaker's state. What it does not
-// know is worth a look.
+// mood returns the style class of an endpoint's or a breaker's state, or of a mode.
+// What it does not know is worth a look.
 func mood(state string) string {
 	switch state {
-	case "healthy", "closed", "ready":
+	case "healthy", "closed", "live":
 		return "good"
-	case "unhealthy", "ejected", "open", "failing":
+	case "unhealthy", "ejected", "open", "snapshot", "probing", "waiting":
 		return "bad"
 	}
 	return "fair"
 }
 
-// ago returns the time between then and now in its two largest units: 3d 4h.
-func ago(then, now time.Time) string {
-	d := max(now.Sub(then), 0)
+// ago returns the time between then and now as span does.
+func ago(then, now time.Time) string { return span(now.Sub(then)) }
+
+// age returns seconds as span does.
+func age(seconds float64) string { return span(time.Duration(seconds * float64(time.Second))) }
+
+// span returns d in its two largest units: 3d 4h.
+func span(d time.Duration) string {
+	d = max(d, 0)
 	seconds := int64(d / time.Second)
 	days, hours, minutes := seconds/86400, seconds/3600%24, seconds/60%60
 	switch {

@@ -43,7 +43,7 @@ func TestPageEscapesHostileNames(t *testing.T) {
 	c.Ready = func() []string { return []string{hostile} }
 	c.LastReload = func() admin.Reload { return admin.Reload{At: time.Now(), Error: hostile} }
 	c.Services = func() []admin.Service {
-		return []admin.Service{{Name: hostile, Policy: hostile, Error: hostile, Endpoints: []admin.Endpoint{
+		return []admin.Service{{Name: hostile, Policy: hostile, Mode: hostile, Error: hostile, Endpoints: []admin.Endpoint{
 			{Address: hostile, Zone: hostile, State: hostile, Note: hostile, Breaker: hostile},
 		}}}
 	}
@@ -53,8 +53,8 @@ func TestPageEscapesHostileNames(t *testing.T) {
 			t.Errorf("the page has %s:\n%s", tag, page)
 		}
 	}
-	if n := strings.Count(page, "&lt;script&gt;"); n != 12 {
-		t.Errorf("hostile text is shown %d times, want 12", n)
+	if n := strings.Count(page, "&lt;script&gt;"); n != 13 {
+		t.Errorf("hostile text is shown %d times, want 13", n)
 	}
 }
 

@@ -3,10 +3,12 @@ package app
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"outrider/discovery"
 	"outrider/internal/mesh"
 	"outrider/internal/telemetry"
 	"outrider/outbound/balance"
@@ -27,6 +29,15 @@ func TestStateOf(t *testing.T) {
 	for _, tt := range tests {
 		if got := stateOf(tt.of); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A mode that a scrape does not know would be shown as none.
+func TestEveryModeHasItsPlaceInAScrape(t *testing.T) {
+	for _, mode := range []discovery.Mode{discovery.Waiting, discovery.Live, discovery.Stale, discovery.Snapshot, discovery.Probing} {
+		if !slices.Contains(telemetry.DiscoveryModes[:], mode.String()) {
+			t.Errorf("%s is none of %v", mode, telemetry.DiscoveryModes)
 		}
 	}
 }

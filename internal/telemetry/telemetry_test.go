@@ -47,9 +47,13 @@ func everything(t *testing.T) *telemetry.Telemetry {
 	tel.Connections(func() int { return 7 })
 	tel.CacheBytes(func() int64 { return 4096 })
 	tel.RateLimitKeys(func() int64 { return 12 })
+	tel.Registered(func() bool { return true })
+	expiry := time.Now().Add(time.Hour)
+	tel.CertificateExpiry(func() time.Time { return expiry })
 	tel.Services(func() []telemetry.ServiceState {
 		return []telemetry.ServiceState{
-			{Name: "orders", Healthy: 2, Ejected: 1, Closed: 2, Open: 1, RetryBudget: 9.5},
+			{Name: "orders", Healthy: 2, Ejected: 1, Closed: 2, Open: 1, RetryBudget: 9.5, Mode: "stale", Age: 90 * time.Second},
+			{Name: "payments", RetryBudget: 10, Mode: "waiting", Age: 250 * time.Millisecond},
 			{Name: "users", Unhealthy: 2, HalfOpen: 1, Panic: true, RetryBudget: -1},
 		}
 	})
@@ -71,6 +75,30 @@ func TestMetricsKeepPrometheusCustoms(t *testing.T) {
 	}
 	for _, f := range faults {
 		t.Errorf("%s: %s", f.Metric, f.Text)
+	}
+}
+
+// The mode of each service is shown as one of all: a scrape that has none of them 1 is
+// a mode that DiscoveryModes does not name.
+func TestOneDiscoveryModeIsOn(t *testing.T) {
+	for _, mode := range telemetry.DiscoveryModes {
+		tel := telemetry.New(telemetry.Options{})
+		tel.Services(func() []telemetry.ServiceState { return []telemetry.ServiceState{{Name: "a", Mode: mode}} })
+		got := scrape(t, tel, "outrider_discovery_mode{")
+		has(t, got, `outrider_discovery_mode{mode="`+mode+`",service="a"} 1`)
+		if strings.Count(got, "} 1\n") != 1 || strings.Count(got, "} 0\n") != len(telemetry.DiscoveryModes)-1 {
+			t.Errorf("%s:\n%s", mode, got)
+		}
+	}
+}
+
+// Who registers nothing and has no certificate says nothing of either.
+func TestWhatASidecarAloneHasIsHidden(t *testing.T) {
+	tel := telemetry.New(telemetry.Options{})
+	tel.CertificateExpiry(func() time.Time { return time.Time{} })
+	tel.Services(func() []telemetry.ServiceState { return []telemetry.ServiceState{{Name: "a"}} })
+	if got := scrape(t, tel, "outrider_registered", "outrider_discovery", "outrider_certificate"); got != "" {
+		t.Errorf("got:\n%s", got)
 	}
 }
 
