@@ -85,7 +85,9 @@ func TestDemoWhosePortIsTaken(t *testing.T) {
 		want string
 	}{
 		{"a sidecar's", func(d *demo) { d.instances[0].Inbound = at }, "inbound.listen: " + at + " is taken by another process"},
-		{"the gateway's", func(d *demo) { d.ingress = []byte("server: {host: 127.0.0.1, port: " + at[strings.LastIndex(at, ":")+1:] + "}\n") },
+		{"the gateway's", func(d *demo) {
+			d.ingress = []byte("server: {host: 127.0.0.1, port: " + at[strings.LastIndex(at, ":")+1:] + "}\n")
+		},
 			"server.port: " + at + " is taken by another process"},
 	} {
 		d := small(t, &output{})

@@ -60,7 +60,7 @@ func (p *Proxy) close(within context.Context, calls bool) error {
 			continue
 		}
 		closing.Go(func() {
-			err := e.door.close(within)
+			err := e.door.Close(within)
 			if left := e.requests.wait(within); left > 0 { // upgraded connections: the server has let go of them
 				err = errors.Join(err, fmt.Errorf("%d requests were cut at the end of the grace", left))
 			}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"outrider/internal/config"
+	"outrider/internal/door"
 	"outrider/internal/mesh"
 )
 
@@ -31,7 +32,7 @@ type entrance struct {
 	proxy    *Proxy
 	key      string // of the configuration, which says where
 	calls    bool   // it is for calls of the app, which may make some while its last requests are finished
-	door     *door
+	door     *door.Door
 	requests *inFlight
 }
 
@@ -72,14 +73,17 @@ func (p *Proxy) openEntrances(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 		s.where(&p.where, ln.Addr().String())
-		door := newDoor(p.life, ln, cfg.Limits.Connections, p.log)
-		door.name = p.name + suffix["inbound"] // where both TLS and plain may come in
-		door.refused = func(f *mesh.Fault) { p.tel.Fault("inbound", f.Kind) }
+		in := door.New(p.life, ln, door.Config{
+			Limit:   cfg.Limits.Connections,
+			Log:     p.log,
+			Name:    p.name + suffix["inbound"], // where both TLS and plain may come in
+			Refused: func(f *mesh.Fault) { p.tel.Fault("inbound", f.Kind) },
+		})
 		p.entrances = append(p.entrances, &entrance{
 			proxy:    p,
 			key:      s.key,
 			calls:    s.calls,
-			door:     door,
+			door:     in,
 			requests: newInFlight(),
 		})
 	}
@@ -89,8 +93,20 @@ func (p *Proxy) openEntrances(ctx context.Context, cfg *config.Config) error {
 // shut closes the listeners of all entrances.
 func (p *Proxy) shut() {
 	for _, e := range p.entrances {
-		e.door.ln.Close()
+		e.door.Shut()
 	}
+}
+
+// ServeHTTP passes a request to the newest generation.
+func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.requests.begin()
+	defer e.requests.end()
+	g := e.proxy.enter()
+	defer g.inFlight.end()
+	if !e.calls && (e.proxy.draining.Load() || e.proxy.enrolment.ended()) {
+		w.Header().Set("Connection", "close") // the client's next request goes elsewhere; HTTP/2 says it by GOAWAY
+	}
+	g.handlers[e.key].ServeHTTP(w, r)
 }
 
 // open listens, and where it cannot says which key is to be changed.
@@ -110,7 +126,7 @@ func open(ctx context.Context, key, addr string) (net.Listener, error) {
 func (p *Proxy) connections() int {
 	n := 0
 	for _, e := range p.entrances {
-		n += int(e.door.open.Load())
+		n += e.door.Open()
 	}
 	return n
 }

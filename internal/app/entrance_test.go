@@ -119,11 +119,11 @@ func TestSettingsOfEachEntrance(t *testing.T) {
 	} {
 		cfg.Identity.MTLS = tt.mode
 		s := g.settings(tt.key)
-		if s.headerBytes != 7 || s.readHeaderTimeout != time.Second || s.idleTimeout != time.Minute {
+		if s.HeaderBytes != 7 || s.ReadHeaderTimeout != time.Second || s.IdleTimeout != time.Minute {
 			t.Errorf("%s: limits %+v", tt.name, s)
 		}
-		if (s.tls != nil) != tt.secure || (s.mesh != nil) != tt.mesh || s.plain != tt.plain {
-			t.Errorf("%s: tls %v, mesh %v, plain %v", tt.name, s.tls != nil, s.mesh != nil, s.plain)
+		if (s.TLS != nil) != tt.secure || (s.Mesh != nil) != tt.mesh || s.Plain != tt.plain {
+			t.Errorf("%s: tls %v, mesh %v, plain %v", tt.name, s.TLS != nil, s.Mesh != nil, s.Plain)
 		}
 		if s != g.settings(tt.key) {
 			t.Errorf("%s: the same settings differ: each reload would open a room", tt.name)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outrider/internal/config"
+	"outrider/internal/door"
 	"outrider/internal/identity"
 	"outrider/policy"
 	"outrider/policy/cache"
@@ -167,13 +168,14 @@ func inBlock(name string, err error) error {
 }
 
 // settings are what an entrance's connections are served with.
-func (g *generation) settings(key string) settings {
-	s := settingsOf(g.cfg.Limits)
+func (g *generation) settings(key string) door.Settings {
+	limits := g.cfg.Limits
+	s := door.Settings{HeaderBytes: int(limits.HeaderBytes), ReadHeaderTimeout: limits.ReadHeaderTimeout, IdleTimeout: limits.IdleTimeout}
 	switch {
 	case key == serverKey && g.tls != nil:
-		s.tls = g.tls.TLS()
+		s.TLS = g.tls.TLS()
 	case key == inboundKey && g.mesh != nil:
-		s.mesh, s.plain = g.mesh.ServerTLS(), g.cfg.Identity.MTLS == identity.Permissive
+		s.Mesh, s.Plain = g.mesh.ServerTLS(), g.cfg.Identity.MTLS == identity.Permissive
 	}
 	return s
 }

@@ -69,6 +69,32 @@ func (p *Proxy) admin() http.Handler {
 	})
 }
 
+// adminConfig is what the admin and probe ports show.
+func (p *Proxy) adminConfig(token func() string) admin.Config {
+	return admin.Config{
+		Token:     token,
+		Version:   p.o.Version,
+		Live:      func() error { return nil },
+		Ready:     p.ready,
+		Metrics:   p.tel.Handler(),
+		Config:    func() any { return p.current.Load().cfg.Redacted() },
+		Services:  p.adminServices,
+		Level:     p.o.Level,
+		Reload:    p.Reload,
+		Leave:     p.Leave,
+		Drain:     p.Drain,
+		Log:       p.log,
+		Started:   p.began,
+		Listeners: p.where.list,
+		LastReload: func() admin.Reload {
+			if last := p.lastReload.Load(); last != nil {
+				return *last
+			}
+			return admin.Reload{}
+		},
+	}
+}
+
 // token returns what the admin port asks for: read anew at each use, so that it can
 // be rotated. A file that is unreadable or empty gives "", which nobody has.
 func (p *Proxy) token() string {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -149,7 +148,7 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 
 	failed := make(chan error, 2)
 	for _, e := range p.entrances {
-		p.running.Go(func() { e.door.accept(life) })
+		p.running.Go(func() { e.door.Accept(life) })
 	}
 	side.serve(failed)
 	p.running.Go(func() { p.keepFresh(taking) })
@@ -212,32 +211,6 @@ func (p *Proxy) ready() []string {
 	return missing
 }
 
-// adminConfig is what the admin and probe ports show.
-func (p *Proxy) adminConfig(token func() string) admin.Config {
-	return admin.Config{
-		Token:     token,
-		Version:   p.o.Version,
-		Live:      func() error { return nil },
-		Ready:     p.ready,
-		Metrics:   p.tel.Handler(),
-		Config:    func() any { return p.current.Load().cfg.Redacted() },
-		Services:  p.adminServices,
-		Level:     p.o.Level,
-		Reload:    p.Reload,
-		Leave:     p.Leave,
-		Drain:     p.Drain,
-		Log:       p.log,
-		Started:   p.began,
-		Listeners: p.where.list,
-		LastReload: func() admin.Reload {
-			if last := p.lastReload.Load(); last != nil {
-				return *last
-			}
-			return admin.Reload{}
-		},
-	}
-}
-
 // Drain has Run end as if its context had: what is in flight is finished first.
 func (p *Proxy) Drain() {
 	select {
@@ -265,16 +238,4 @@ func Check(cfg *config.Config) error {
 	}
 	g.end(&generation{})
 	return nil
-}
-
-// ServeHTTP passes a request to the newest generation.
-func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.requests.begin()
-	defer e.requests.end()
-	g := e.proxy.enter()
-	defer g.inFlight.end()
-	if !e.calls && (e.proxy.draining.Load() || e.proxy.enrolment.ended()) {
-		w.Header().Set("Connection", "close") // the client's next request goes elsewhere; HTTP/2 says it by GOAWAY
-	}
-	g.handlers[e.key].ServeHTTP(w, r)
 }

@@ -47,8 +47,8 @@ func (p *Proxy) swap(last, next *generation) {
 	p.setLevel(next.cfg.Logging.Level)
 	p.current.Store(next)
 	for _, e := range p.entrances {
-		e.door.gate.limit(next.cfg.Limits.Connections)
-		e.door.enter(next.settings(e.key), e)
+		e.door.Limit(next.cfg.Limits.Connections)
+		e.door.Enter(next.settings(e.key), e)
 	}
 	for _, w := range next.cfg.Warnings() {
 		p.log.Warn("configuration", "warning", w.String())

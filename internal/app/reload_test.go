@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -169,7 +171,7 @@ func TestADrainEndsAReload(t *testing.T) {
 	if err := <-reloaded; !errors.Is(err, errDraining) {
 		t.Errorf("Reload returned %v, want %v", err, errDraining)
 	}
-	if g.current.Load() != before || len(g.entrances[0].door.rooms) != 1 {
+	if g.current.Load() != before {
 		t.Error("the new configuration was taken over")
 	}
 	slow.givenUp(t)
@@ -346,7 +348,7 @@ func TestAReloadIsTold(t *testing.T) {
 	g := start(t, respondWith("one"), func(o *Options) { o.Level = new(slog.LevelVar) })
 	warned := "middleware: [auth, rate-limit]"
 	warning := "services: {users: {url: http://127.0.0.1:3002}, auth-service: {url: http://127.0.0.1:3001}}\n" +
-		"rate_limiting: {default: {requests_per_minute: 60}}\nlogging: {level: error}\nlimits: {connections: 7}\n" +
+		"rate_limiting: {default: {requests_per_minute: 60}}\nlogging: {level: error}\nlimits: {connections: 1}\n" +
 		"routing: [{path: /, service: users, " + warned + "}]\n"
 	if err := g.reload(warning); err != nil {
 		t.Fatal(err)
@@ -357,11 +359,23 @@ func TestAReloadIsTold(t *testing.T) {
 	if got := g.o.Level.Level(); got != slog.LevelError {
 		t.Errorf("the level is %v, want error", got)
 	}
-	g.entrances[0].door.gate.mu.Lock()
-	if g.entrances[0].door.gate.max != 7 {
-		t.Errorf("%d connections are allowed, want 7", g.entrances[0].door.gate.max)
+	inside, outside := dial(t, g.where.Server), dial(t, g.where.Server)
+	answers := bufio.NewReader(inside)
+	for range 50 { // time enough to let the other in
+		fmt.Fprint(inside, "GET /nowhere HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
 	}
-	g.entrances[0].door.gate.mu.Unlock()
+	if got := g.connections(); got != 1 {
+		t.Errorf("%d connections are inside, want 1", got)
+	}
+	inside.Close()
+	eventually(t, "there is room for the other", func() bool { return g.connections() == 1 })
+	outside.Close()
 	if err := g.reload("routing: nonsense"); err == nil {
 		t.Error("nonsense was taken over")
 	}

@@ -167,20 +167,34 @@ func echoing(t *testing.T) string {
 	}).URL
 }
 
+// tunnel is a connection that was upgraded.
+type tunnel struct {
+	t *testing.T
+	net.Conn
+	in *bufio.Reader
+}
+
 // upgrade opens a tunnel through the gateway.
-func (g *gateway) upgrade() *client {
+func (g *gateway) upgrade() *tunnel {
 	g.t.Helper()
 	conn := dial(g.t, g.where.Server)
-	c := &client{g.t, conn, bufio.NewReader(conn)}
-	c.send("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo")
-	if got := c.status(); got != http.StatusSwitchingProtocols {
-		g.t.Fatalf("status %d", got)
+	c := &tunnel{g.t, conn, bufio.NewReader(conn)}
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo\r\nHost: shop.test\r\n\r\n"); err != nil {
+		g.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		g.t.Fatalf("status %d", resp.StatusCode)
 	}
 	c.echo()
 	return c
 }
 
-func (c *client) echo() {
+func (c *tunnel) echo() {
 	c.t.Helper()
 	if _, err := io.WriteString(c, "?"); err != nil {
 		c.t.Fatal(err)
@@ -215,7 +229,14 @@ func TestTunnelsAreWaitedFor(t *testing.T) {
 			c := g.upgrade()
 			tt.before(t, g)
 			g.drain()
-			<-g.entrances[0].door.newest().done // all others are gone
+			eventually(t, "nobody is let in any more", func() bool {
+				c, err := new(net.Dialer).DialContext(t.Context(), "tcp", g.where.Server)
+				if err == nil {
+					c.Close()
+				}
+				return err != nil
+			})
+			eventually(t, "all others are gone", func() bool { return g.connections() == 1 })
 			for range 100 {
 				c.echo()
 			}
@@ -237,7 +258,9 @@ func TestTunnelsAreCutAtTheEndOfTheGrace(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "1 requests were cut at the end of the grace") {
 		t.Errorf("Run returned %v", err)
 	}
-	c.gone()
+	if b, err := c.in.ReadByte(); err == nil {
+		t.Errorf("got byte %q, want the end of the connection", b)
+	}
 	if g.access.count(`"status":101,"code"`) != 1 {
 		t.Errorf("the access log does not tell of the tunnel:\n%s", g.access.String())
 	}
@@ -245,7 +268,9 @@ func TestTunnelsAreCutAtTheEndOfTheGrace(t *testing.T) {
 
 // A side port that fails stops the gateway, and says so.
 func TestAPortThatFailsStopsTheGateway(t *testing.T) {
-	side := &sidePorts{listeners: []net.Listener{&failing{}}, servers: []*http.Server{{}}}
+	ln := listen(t)
+	ln.Close()
+	side := &sidePorts{listeners: []net.Listener{ln}, servers: []*http.Server{{}}}
 	failed := make(chan error, 1)
 	side.serve(failed)
 	if err := <-failed; !errors.Is(err, net.ErrClosed) {

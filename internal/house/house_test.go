@@ -18,7 +18,7 @@ const module = "outrider"
 var floors = [][]string{
 	{"internal/mesh"},
 	{"internal/route", "internal/bridge", "internal/telemetry", "internal/identity", "internal/watch"},
-	{"discovery", "outbound/balance", "policy/cache", "policy/transform", "internal/inject"},
+	{"discovery", "outbound/balance", "policy/cache", "policy/transform", "internal/inject", "internal/door"},
 	{"policy", "discovery/consul"},
 	{"inbound", "outbound"},
 	{"internal/config", "internal/admin"},

@@ -1,4 +1,4 @@
-package app
+package door
 
 import (
 	"bufio"
@@ -17,20 +17,25 @@ import (
 )
 
 // plain are the settings of a room.
-var plain = settings{headerBytes: 64 << 10, readHeaderTimeout: time.Minute, idleTimeout: time.Minute}
+var plain = Settings{HeaderBytes: 64 << 10, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Minute}
 
 // opened is a door that accepts until the test ends.
-func opened(t *testing.T, handler http.HandlerFunc) *door {
+func opened(t *testing.T, handler http.HandlerFunc) *Door {
+	t.Helper()
+	return openedWith(t, Config{}, handler)
+}
+
+func openedWith(t *testing.T, cfg Config, handler http.HandlerFunc) *Door {
 	t.Helper()
 	life, end := context.WithCancel(context.Background())
-	d := newDoor(life, listen(t), 0, slog.New(slog.DiscardHandler))
-	d.enter(plain, handler)
+	d := New(life, listen(t), cfg)
+	d.Enter(plain, handler)
 	var accepting sync.WaitGroup
-	accepting.Go(func() { d.accept(life) })
+	accepting.Go(func() { d.Accept(life) })
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		_ = d.close(now) // what is left in a failed test is cut
+		_ = d.Close(now) // what is left in a failed test is cut
 		end()
 		accepting.Wait()
 	})
@@ -44,10 +49,11 @@ type client struct {
 	in *bufio.Reader
 }
 
-func (d *door) visit(t *testing.T) *client {
+func newClient(t *testing.T, c net.Conn) *client { return &client{t, c, bufio.NewReader(c)} }
+
+func (d *Door) visit(t *testing.T) *client {
 	t.Helper()
-	c := dial(t, d.ln.Addr().String())
-	return &client{t, c, bufio.NewReader(c)}
+	return newClient(t, dial(t, d.ln.Addr().String()))
 }
 
 func (c *client) send(head string) {
@@ -97,8 +103,8 @@ const get = "GET / HTTP/1.1"
 
 func ok(http.ResponseWriter, *http.Request) {}
 
-// headerBytes says which settings its connection came in by.
-func headerBytes(w http.ResponseWriter, r *http.Request) {
+// HeaderBytes says which settings its connection came in by.
+func HeaderBytes(w http.ResponseWriter, r *http.Request) {
 	server := r.Context().Value(http.ServerContextKey).(*http.Server)
 	_, _ = fmt.Fprint(w, server.MaxHeaderBytes)
 }
@@ -106,12 +112,12 @@ func headerBytes(w http.ResponseWriter, r *http.Request) {
 // New settings are for new connections: those that are there keep theirs, and none is
 // dropped.
 func TestNewSettingsAreForNewConnections(t *testing.T) {
-	d := opened(t, headerBytes)
+	d := opened(t, HeaderBytes)
 	before := d.visit(t)
 	before.want("65536")
 	small := plain
-	small.headerBytes = 1 << 10
-	d.enter(small, http.HandlerFunc(headerBytes))
+	small.HeaderBytes = 1 << 10
+	d.Enter(small, http.HandlerFunc(HeaderBytes))
 	d.visit(t).want("1024")
 	before.want("65536")
 }
@@ -119,7 +125,7 @@ func TestNewSettingsAreForNewConnections(t *testing.T) {
 func TestTheSameSettingsOpenNoRoom(t *testing.T) {
 	d := opened(t, ok)
 	room := d.newest()
-	d.enter(plain, http.HandlerFunc(ok))
+	d.Enter(plain, http.HandlerFunc(ok))
 	if d.newest() != room || len(d.rooms) != 1 {
 		t.Errorf("there are %d rooms, want the one", len(d.rooms))
 	}
@@ -135,8 +141,8 @@ func TestEmptyRoomsAreLetGo(t *testing.T) {
 	c.status()
 	enter := func(bytes int) {
 		s := plain
-		s.headerBytes = bytes
-		d.enter(s, http.HandlerFunc(ok))
+		s.HeaderBytes = bytes
+		d.Enter(s, http.HandlerFunc(ok))
 	}
 	for i := range 3 {
 		last := d.newest()
@@ -162,8 +168,8 @@ func TestComingWhileRoomsChange(t *testing.T) {
 	changing.Go(func() {
 		for i := range 300 {
 			s := plain
-			s.headerBytes = 1<<10 + i
-			d.enter(s, http.HandlerFunc(ok))
+			s.HeaderBytes = 1<<10 + i
+			d.Enter(s, http.HandlerFunc(ok))
 		}
 	})
 	var all []*client
@@ -176,16 +182,16 @@ func TestComingWhileRoomsChange(t *testing.T) {
 		all = append(all, c)
 	}
 	changing.Wait()
-	if got := d.open.Load(); got != int64(len(all)) {
+	if got := d.Open(); got != len(all) {
 		t.Errorf("%d connections are open, want %d", got, len(all))
 	}
-	if err := d.close(t.Context()); err != nil {
+	if err := d.Close(t.Context()); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	for _, c := range all {
 		c.gone()
 	}
-	eventually(t, "no connection is open", func() bool { return d.open.Load() == 0 })
+	eventually(t, "no connection is open", func() bool { return d.Open() == 0 })
 }
 
 // A slow request in an old room takes nothing of the grace from those in the new one.
@@ -196,14 +202,14 @@ func TestAllRoomsCloseAtOnce(t *testing.T) {
 	slow.send(get)
 	<-arrived
 	small := plain
-	small.headerBytes = 1 << 10
-	d.enter(small, http.HandlerFunc(ok))
+	small.HeaderBytes = 1 << 10
+	d.Enter(small, http.HandlerFunc(ok))
 	idle := d.visit(t)
 	idle.send(get)
 	idle.status()
 
 	closed := make(chan error, 1)
-	go func() { closed <- d.close(t.Context()) }()
+	go func() { closed <- d.Close(t.Context()) }()
 	idle.gone() // though the slow one is still there
 	close(answer)
 	if got := slow.status(); got != http.StatusOK {
@@ -222,7 +228,7 @@ func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
 	<-arrived
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := d.close(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cut at the end of the grace") {
+	if err := d.Close(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cut at the end of the grace") {
 		t.Errorf("close returned %v", err)
 	}
 	c.gone()
@@ -243,14 +249,14 @@ func TestHijackedConnectionsAreInside(t *testing.T) {
 	if _, ok := c.(interface{ CloseWrite() error }); !ok {
 		t.Errorf("%T cannot be closed by half", c)
 	}
-	if err := d.close(t.Context()); err != nil {
+	if err := d.Close(t.Context()); err != nil {
 		t.Errorf("close: %v", err)
 	}
-	if got := d.open.Load(); got != 1 {
+	if got := d.Open(); got != 1 {
 		t.Errorf("%d connections are open, want 1", got)
 	}
 	c.Close()
-	if got := d.open.Load(); got != 0 {
+	if got := d.Open(); got != 0 {
 		t.Errorf("%d connections are open, want none", got)
 	}
 }
@@ -273,25 +279,25 @@ func TestHTTP2ConnectionsAreCounted(t *testing.T) {
 		t.Fatalf("got %q, %v", text, err)
 	}
 	room := d.newest()
-	if room.open.Load() != 1 || d.open.Load() != 1 {
-		t.Errorf("%d are in the room and %d in all, want 1", room.open.Load(), d.open.Load())
+	if room.open.Load() != 1 || d.Open() != 1 {
+		t.Errorf("%d are in the room and %d in all, want 1", room.open.Load(), d.Open())
 	}
-	if err := d.close(t.Context()); err != nil { // tells the client to go
+	if err := d.Close(t.Context()); err != nil { // tells the client to go
 		t.Errorf("close: %v", err)
 	}
-	eventually(t, "nobody is inside", func() bool { return room.empty() && d.open.Load() == 0 })
+	eventually(t, "nobody is inside", func() bool { return room.empty() && d.Open() == 0 })
 }
 
 // Over the limit, a client waits in the kernel's queue; it is not turned away.
 func TestConnectionsOverTheLimitWait(t *testing.T) {
 	d := opened(t, ok)
-	d.gate.limit(1)
+	d.Limit(1)
 	first := d.visit(t)
 	first.send(get)
 	first.status()
 	second := d.visit(t)
 	second.send(get)
-	if got := d.open.Load(); got != 1 {
+	if got := d.Open(); got != 1 {
 		t.Errorf("%d connections are open, want 1", got)
 	}
 	first.Close()
@@ -319,9 +325,9 @@ func TestAcceptOutlivesFailures(t *testing.T) {
 		var log output
 		full := errors.New("too many open files")
 		ln := &failing{[]error{full, full, full}}
-		d := newDoor(t.Context(), ln, 1, slog.New(slog.NewTextHandler(&log, nil)))
+		d := New(t.Context(), ln, Config{Limit: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		began := time.Now()
-		d.accept(t.Context())
+		d.Accept(t.Context())
 		if len(ln.errs) != 0 || time.Since(began) != 30*time.Millisecond {
 			t.Errorf("%d failures are left after %v, want none after a wait each", len(ln.errs), time.Since(began))
 		}
@@ -337,19 +343,19 @@ func TestAcceptOutlivesFailures(t *testing.T) {
 func TestAcceptEndsWithItsContext(t *testing.T) {
 	tests := []struct {
 		name string
-		door func(life context.Context) *door
+		door func(life context.Context) *Door
 	}{
-		{"while it is full", func(life context.Context) *door {
-			d := newDoor(life, &failing{}, 1, slog.New(slog.DiscardHandler))
+		{"while it is full", func(life context.Context) *Door {
+			d := New(life, &failing{}, Config{Limit: 1})
 			_ = d.gate.wait(life)
 			return d
 		}},
-		{"between failures", func(life context.Context) *door {
+		{"between failures", func(life context.Context) *Door {
 			many := make([]error, 1<<20)
 			for i := range many {
 				many[i] = errors.New("too many open files")
 			}
-			return newDoor(life, &failing{many}, 1, slog.New(slog.DiscardHandler))
+			return New(life, &failing{many}, Config{Limit: 1})
 		}},
 	}
 	for _, tt := range tests {
@@ -358,7 +364,7 @@ func TestAcceptEndsWithItsContext(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				d := tt.door(ctx)
 				ended := make(chan struct{})
-				go func() { d.accept(ctx); close(ended) }()
+				go func() { d.Accept(ctx); close(ended) }()
 				synctest.Wait()
 				cancel()
 				synctest.Wait()
