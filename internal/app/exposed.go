@@ -18,10 +18,13 @@ var socketTables = [...]string{"/proc/net/tcp", "/proc/net/tcp6"}
 
 // warnExposed warns where the app can be reached around its guard.
 func (p *Proxy) warnExposed(app string) {
-	if why := exposed(app, func(name string) (io.ReadCloser, error) { return os.Open(name) }); why != "" {
+	if why := exposed(app, p.table); why != "" {
 		p.log.Warn("the app is exposed: whoever reaches it goes around its guard", "service.app", app, "why", why)
 	}
 }
+
+// openFile is os.Open as [Proxy] has it.
+func openFile(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 // exposed returns how an app can be reached from other machines, and what would be
 // right; "" where it cannot, as far as the tables tell.

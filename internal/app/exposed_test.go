@@ -1,12 +1,18 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"outrider/internal/config"
 )
 
 // What Linux prints, with a listener on port 3003 (0BBB) at different addresses.
@@ -77,6 +83,48 @@ func TestExposedByABrokenTable(t *testing.T) {
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("broken") }
+
+// The warning comes when the app has first answered, and once: before, it may have yet
+// to listen.
+func TestAnExposedAppIsWarnedOf(t *testing.T) {
+	var log output
+	p := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	life, end := context.WithCancel(t.Context())
+	p.life = life
+	asked := make(chan struct{}, 1)
+	p.table = func(string) (io.ReadCloser, error) {
+		asked <- struct{}{} // once: there is nobody to take it
+		return io.NopCloser(strings.NewReader(socketsHead + onAll)), nil
+	}
+	ill := make(chan struct{}, 1)
+	ill <- struct{}{}
+	app := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case <-ill:
+			w.WriteHeader(http.StatusInternalServerError)
+		default:
+		}
+	})
+	c := config.DefaultService()
+	c.Name, c.URL = appName, app.URL
+	c.HealthCheck = &config.HealthCheck{Path: "/", Interval: time.Millisecond, Timeout: time.Second, Healthy: 1, Unhealthy: 1}
+	s, err := p.newApp(c, "127.0.0.1:3003")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start(s)
+	<-s.state.answered
+	if log.count("exposed") != 0 && !s.state.passed.Load() {
+		t.Errorf("it was warned of before it has answered well:\n%s", log.String())
+	}
+	eventually(t, "it is warned of", func() bool { return log.count("the app is exposed") == 1 })
+	eventually(t, "it is well", func() bool { well, _ := s.state.wellness(); return well })
+	end()
+	p.running.Wait()
+	if got := log.count("0.0.0.0:3003"); got != 1 {
+		t.Errorf("%d warnings:\n%s", got, log.String())
+	}
+}
 
 func TestKernelAddr(t *testing.T) {
 	for hex, want := range map[string]string{

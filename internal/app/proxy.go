@@ -55,10 +55,11 @@ type Proxy struct {
 	life      context.Context // of all that serves; ends with the drain
 	taking    context.Context // of what may begin anew; ends where the drain begins
 	current   atomic.Pointer[generation]
-	registry  Registry         // nil: none
-	home      string           // the registry's datacenter, which snapshots belong to
-	store     *discovery.Store // nil: no snapshots
-	probes    chan struct{}    // one for each probe of a doubted endpoint
+	registry  Registry                                 // nil: none
+	home      string                                   // the registry's datacenter, which snapshots belong to
+	store     *discovery.Store                         // nil: no snapshots
+	probes    chan struct{}                            // one for each probe of a doubted endpoint
+	table     func(name string) (io.ReadCloser, error) // opens one of socketTables
 	enrolment *enrolment
 	complete  atomic.Bool    // nothing has been missing, once
 	reloads   sync.Mutex     // held while a reload is under way
@@ -93,6 +94,7 @@ func New(o Options) *Proxy {
 		began:  time.Now(),
 		asked:  make(chan struct{}, 1),
 		probes: make(chan struct{}, maxProbes),
+		table:  openFile,
 
 		enrolment: &enrolment{over: make(chan struct{}), done: make(chan struct{})},
 	}
