@@ -46,10 +46,12 @@ func (w *vigil) load() (_ *shelf, lack string) {
 	set, at, err := w.Store.Load(w.name())
 	switch {
 	case err == nil && len(set) == 0:
+		w.blank = true
 		return nil, fmt.Sprintf("the snapshot of %s in %s, of %s, is empty", w.service, w.Store.dir, at.Format(time.RFC3339))
 	case err == nil:
 		return &shelf{set, at}, ""
 	case none(err):
+		w.blank = true
 		return nil, fmt.Sprintf("there is no snapshot of %s in %s", w.service, w.Store.dir)
 	}
 	w.log.Warn("the snapshot cannot be used, it counts as none", "error", err)
@@ -142,7 +144,8 @@ func (w *vigil) saveEvery() time.Duration {
 }
 
 // save writes the set, where the disk does not have it yet. An empty one too: what is
-// honestly gone must not come back from an old file when the catalogue is away. One
+// honestly gone must not come back from an old file when the catalogue is away; where
+// there is none, and the service may be a name that somebody made up, none is made. One
 // that is doubted is no honest empty set, its endpoints are in the file.
 //
 // A disk that fails costs the snapshot, nothing else.
@@ -151,7 +154,10 @@ func (w *vigil) save() {
 	if !due {
 		return
 	}
-	err := w.Store.Save(w.name(), set, at) // not under the lock: a disk may be slow
+	var err error
+	if len(set) > 0 || !w.blank {
+		err = w.Store.Save(w.name(), set, at) // not under the lock: a disk may be slow
+	}
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -160,7 +166,7 @@ func (w *vigil) save() {
 		w.pending = true
 		w.unsaved++
 	} else {
-		w.saved = at
+		w.saved, w.blank = at, len(set) == 0
 	}
 	switch {
 	case failed && !w.unable:

@@ -349,6 +349,25 @@ func TestAnHonestEmptySetIsSaved(t *testing.T) {
 	})
 }
 
+// Who may ask for any service must not fill the disk with names.
+func TestWhatNeverWasIsNotSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, dir := store(t)
+		c := ladder(t, &discovery.Ladder{Store: s})
+		c.answer()
+		pass(20 * time.Minute)
+		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+			t.Errorf("%v, %v: want no file for a service that never had an endpoint", files, err)
+		}
+		c.answer("a")
+		pass(2 * time.Second)
+		c.stop(t)
+		if got := onDisk(t, s); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("on disk is %q, want a", got)
+		}
+	})
+}
+
 func TestNothingHeardNothingSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, dir := store(t)

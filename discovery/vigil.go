@@ -24,6 +24,7 @@ type vigil struct {
 	places  chan struct{} // one for each probe under way
 	wake    chan struct{} // patrol has something new to look at
 	changed chan struct{} // keep has something to write
+	blank   bool          // the Store has no file, or an empty one; keep's alone
 	first   chan struct{} // closed by the first answer
 	refused chan struct{} // closed by the first failure
 

@@ -93,6 +93,7 @@ type Service struct {
 	balancer *balance.Balancer
 	ledger   ledger
 	ready    chan struct{} // closed at the first set
+	found    atomic.Bool   // a set has had an endpoint
 	once     sync.Once     // closes ready
 	failure  atomic.Pointer[string]
 }
@@ -167,6 +168,7 @@ func (s *Service) update(set []mesh.Endpoint) {
 	s.balancer.Update(set)
 	if len(set) > 0 { // an empty one may be the failure itself
 		s.failure.Store(nil)
+		s.found.Store(true)
 	}
 	s.once.Do(func() { close(s.ready) })
 }
@@ -201,6 +203,9 @@ func (s *Service) lastError() string {
 
 // Ready is closed when the first set of endpoints has come.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+// Found reports whether the service has ever had an endpoint.
+func (s *Service) Found() bool { return s.found.Load() }
 
 // RoundTripper returns the service's stack for one route. What an override leaves
 // open is the service's. A word in its Retry.On that is none repeats nothing.

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	maxFound  = 256             // services that nobody declared, at once
-	foundIdle = 5 * time.Minute // unused for so long, one makes room for another
-	foundWait = 2 * time.Second // for the first endpoints of one
+	maxFound  = 256              // services that nobody declared, at once
+	foundIdle = 5 * time.Minute  // unused for so long, one makes room for another
+	foundVoid = 10 * time.Second // likewise one that has never had an endpoint, since it was looked for
+	foundWait = 2 * time.Second  // for the first endpoints of one
 )
 
 // finder reaches services that nobody declared, by their name as Host: each is looked
@@ -36,6 +37,7 @@ type finder struct {
 type found struct {
 	service *service
 	origin  http.RoundTripper
+	begun   time.Time // when it was first asked for
 	used    time.Time // when a request last began or ended
 	busy    int       // requests in it
 }
@@ -80,13 +82,16 @@ func (f *finder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	call := mesh.From(req)
 	call.OnEnd(func(mesh.Result) { f.leave(to, time.Now()) })
-	call.Service = mesh.Service(name)
+	call.Service = undeclaredLabel
 	select {
 	case <-to.service.Ready():
 	default:
 		if err := awaitFound(call, name, to.service.Ready()); err != nil {
 			return nil, err
 		}
+	}
+	if to.service.Found() { // else anybody could fill the metrics with names
+		call.Service = mesh.Service(name)
 	}
 	return to.origin.RoundTrip(req)
 }
@@ -153,17 +158,20 @@ func (f *finder) begin(name string, now time.Time) (*found, error) {
 		return nil, &mesh.Fault{Kind: mesh.Internal, Err: err}
 	}
 	f.proxy.start(s)
-	return &found{service: s, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
+	return &found{service: s, begun: now, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
 }
 
-// undeclaredLabel stands for all of them in gateway_active_connections: a label is
-// for ever, and these come and go.
+// undeclaredLabel stands for all of them in gateway_active_connections, and everywhere
+// for those that do not seem to exist: a label is for ever, and these come and go.
 const undeclaredLabel = "(undeclared)"
 
-// makeRoom ends the services that nobody has used for long. f.mu is held.
+// makeRoom ends the services that nobody has used for long, and those that do not seem
+// to exist: names that somebody made up must not keep out those that are needed. f.mu
+// is held.
 func (f *finder) makeRoom(now time.Time) {
 	for name, known := range f.known {
-		if known.busy == 0 && now.Sub(known.used) >= foundIdle {
+		void := !known.service.Found() && now.Sub(known.begun) >= foundVoid
+		if known.busy == 0 && (void || now.Sub(known.used) >= foundIdle) {
 			known.service.stop()
 			delete(f.known, name)
 		}

@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"outrider/discovery"
 	"outrider/internal/mesh"
@@ -190,6 +193,42 @@ func TestDiscoverIsBounded(t *testing.T) {
 	}
 	if got := s.ask(s.where.Outbound, http.MethodGet, "/", "Host", "one-more"); !strings.Contains(got.text, `"code":"overflow"`) {
 		t.Errorf("one more: status %d, %s", got.StatusCode, got.text)
+	}
+	// Names that are nobody's do not keep others out for long, nor fill the metrics.
+	f := slices.Collect(maps.Values(s.current.Load().finders))[0]
+	if _, err := f.find("cake", time.Now().Add(foundVoid)); err != nil {
+		t.Errorf("later: %v", err)
+	}
+	if got := len(f.services()); got != 1 {
+		t.Errorf("%d services are kept, want the one that was asked for last", got)
+	}
+	if got := s.ask(s.where.Admin, http.MethodGet, "/metrics"); strings.Contains(got.text, `"n1"`) || !strings.Contains(got.text, undeclaredLabel) {
+		t.Error("the metrics have names that clients made up")
+	}
+}
+
+// A service that is there keeps its place as long as it is used.
+func TestDiscoverKeepsWhatIsThere(t *testing.T) {
+	var m discovery.Memory
+	m.Register("cake", mesh.Endpoint{ID: "1", Scheme: "http", Address: strings.TrimPrefix(echo(t).URL, "http://"), Host: "cake"})
+	s := beside(t, echo(t).URL, "consul: {register: false}\noutbound: {undeclared: discover}\n", in(&m))
+	if got := s.ask(s.where.Outbound, http.MethodGet, "/", "Host", "cake"); got.StatusCode != http.StatusOK {
+		t.Fatalf("status %d, %s", got.StatusCode, got.text)
+	}
+	f := slices.Collect(maps.Values(s.current.Load().finders))[0]
+	for _, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{foundVoid, 1}, {foundIdle - time.Second, 1}, {foundIdle + time.Second, 0}} {
+		f.mu.Lock()
+		f.makeRoom(time.Now().Add(tt.after))
+		f.mu.Unlock()
+		if got := len(f.services()); got != tt.want {
+			t.Errorf("after %v: %d services, want %d", tt.after, got, tt.want)
+		}
+	}
+	if got := s.ask(s.where.Admin, http.MethodGet, "/metrics"); !strings.Contains(got.text, `service="cake"`) {
+		t.Error("the metrics do not have the name of a service that is there")
 	}
 }
 
