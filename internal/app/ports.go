@@ -10,9 +10,17 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"outrider/internal/admin"
 	"outrider/internal/config"
 )
+
+// maxSide bounds the connections to each side port: limits.connections does not count
+// them, and who can reach the probe port must not take all file descriptors.
+const maxSide = 256
+
+func bounded(ln net.Listener) net.Listener { return netutil.LimitListener(ln, maxSide) }
 
 // sidePorts are the admin and the probe listener: small, and never part of a drain.
 type sidePorts struct {
@@ -31,9 +39,10 @@ func (p *Proxy) listen(ctx context.Context, cfg *config.Config) (*sidePorts, err
 		key, addr string
 		where     *string
 		handler   http.Handler
+		takes     time.Duration // a request, at most; zero: as long as a profile
 	}{
-		{"admin.listen", cfg.Admin.Listen, &p.where.Admin, p.admin()},
-		{"probe.listen", cfg.Probe.Listen, &p.where.Probe, admin.Probe(p.adminConfig(nil))},
+		{"admin.listen", cfg.Admin.Listen, &p.where.Admin, p.admin(), 0},
+		{"probe.listen", cfg.Probe.Listen, &p.where.Probe, admin.Probe(p.adminConfig(nil)), 30 * time.Second},
 	} {
 		if port.addr == "" {
 			continue
@@ -45,10 +54,12 @@ func (p *Proxy) listen(ctx context.Context, cfg *config.Config) (*sidePorts, err
 			return nil, err
 		}
 		*port.where = ln.Addr().String()
-		side.listeners = append(side.listeners, ln)
+		side.listeners = append(side.listeners, bounded(ln))
 		side.servers = append(side.servers, &http.Server{
 			Handler:           port.handler,
 			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       port.takes,
+			WriteTimeout:      port.takes,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
 		})

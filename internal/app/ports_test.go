@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"outrider/internal/config"
 )
@@ -146,6 +147,44 @@ func TestWithoutSidePorts(t *testing.T) {
 		t.Errorf("it listens on %+v", g.where)
 	}
 }
+
+// Whoever can reach the probe port cannot take all file descriptors by it.
+func TestSidePortsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := bounded(crowd{})
+		var inside []net.Conn
+		for range maxSide {
+			c, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			inside = append(inside, c)
+		}
+		late := make(chan net.Conn, 1)
+		go func() {
+			c, _ := ln.Accept()
+			late <- c
+		}()
+		synctest.Wait()
+		if len(late) > 0 {
+			t.Fatalf("more than %d connections are let in", maxSide)
+		}
+		inside[0].Close()
+		for _, c := range append(inside, <-late) {
+			c.Close()
+		}
+	})
+}
+
+// crowd is a listener at which somebody always waits.
+type crowd struct{}
+
+func (crowd) Accept() (net.Conn, error) {
+	c, _ := net.Pipe()
+	return c, nil
+}
+func (crowd) Addr() net.Addr { return nil }
+func (crowd) Close() error   { return nil }
 
 func TestTheProbePort(t *testing.T) {
 	cfg, err := config.Load(config.Options{File: file(t, "probe: {listen: '127.0.0.1:0'}"), Environ: free})
