@@ -145,9 +145,7 @@ func (f *finder) begin(name string, now time.Time) (*found, error) {
 	if !serviceName(name) {
 		return nil, &mesh.Fault{Kind: mesh.NoRoute, Message: fmt.Sprintf("No service can be named %.100q.", name)}
 	}
-	if len(f.known) >= maxFound {
-		f.makeRoom(now)
-	}
+	f.makeRoom(now) // also while there is room: each is a watch that those that are needed wait for
 	if len(f.known) >= maxFound {
 		return nil, &mesh.Fault{Kind: mesh.Overflow, Message: "Too many undeclared services are in use; declare those that are needed."}
 	}
