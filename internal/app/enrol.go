@@ -141,17 +141,17 @@ func (p *Proxy) awaitReady(ctx context.Context) bool {
 	defer look.Stop()
 	warn := time.NewTimer(10 * time.Second)
 	defer warn.Stop()
-	for {
+	for ctx.Err() == nil { // before all else: an app is not started to be stopped
 		missing := p.ready()
 		if len(missing) == 0 {
 			return true
 		}
 		select {
 		case <-ctx.Done():
-			return false
 		case <-warn.C:
 			p.log.Warn("the proxy is not ready yet", "missing", missing)
 		case <-look.C:
 		}
 	}
+	return false
 }

@@ -45,6 +45,20 @@ func TestStoppedWhileItStarts(t *testing.T) {
 	isFree(t, in.where.Server)
 }
 
+// Who is told to stop before anything was said of its readiness does not start an app to
+// stop it.
+func TestStoppedBeforeItIsReady(t *testing.T) {
+	g := start(t, "")
+	if !g.awaitReady(t.Context()) {
+		t.Fatal("it is not ready")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if g.awaitReady(ctx) {
+		t.Error("it goes on as if it had not been stopped")
+	}
+}
+
 func TestReadiness(t *testing.T) {
 	in := New(Options{})
 	if got := in.ready(); !slices.Equal(got, []string{"starting"}) {
