@@ -36,6 +36,7 @@ type registry struct {
 // agentCheck is one of the agent's.
 type agentCheck struct {
 	service, status, output string
+	shown                   string // the output that the servers have
 	ttl, after              time.Duration
 	maintenance             bool
 }
@@ -105,6 +106,16 @@ func (a *registry) state() (status, output string) {
 		return c.status, c.output
 	}
 	return "", ""
+}
+
+// shown returns the output that the servers have of the service's check.
+func (a *registry) shown() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.checks["service:o1"]; c != nil {
+		return c.shown
+	}
+	return ""
 }
 
 // has reports whether the agent has the service.
@@ -208,6 +219,7 @@ func (a *registry) register(body *api.AgentServiceRegistration) {
 	if old := a.checks[body.Check.CheckID]; old != nil {
 		c.status, c.output = old.status, old.output
 	}
+	c.shown = c.output
 	a.checks[body.Check.CheckID] = c
 }
 
@@ -219,6 +231,9 @@ func (a *registry) update(id, status, output string) *http.Response {
 		return respond(404, fmt.Sprintf("Unknown check ID %q. Ensure that the check ID is passed, not the check name.", id))
 	case c.ttl == 0:
 		return respond(500, fmt.Sprintf("CheckID %q does not have associated TTL", id))
+	}
+	if c.status != status { // else it tells the servers minutes later
+		c.shown = output
 	}
 	c.status, c.output = status, output
 	return respond(200, "")

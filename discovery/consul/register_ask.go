@@ -29,12 +29,15 @@ func (s *registering) register(why reason) error {
 		return s.explain(ctx, "register", err)
 	}
 	s.ever, s.have, s.renew, s.changed, s.token = true, true, false, false, token
-	s.at, s.beats = time.Now(), 0
+	s.at = time.Now()
+	if why != isNoted { // a note that changes again and again puts no look off
+		s.beats = 0
+	}
 	switch why {
 	case isTaken:
 		s.fought = s.at
 		s.log.Warn(string(why), "address", s.want.at(), "error", s.conflict)
-	case isKept:
+	case isKept, isNoted:
 		s.log.Debug(string(why))
 	default:
 		s.log.Info(string(why), "address", s.want.at())
@@ -60,6 +63,9 @@ func (s *registering) heartbeat(ctx context.Context) error {
 	}
 	s.beats++
 	now := s.Status()
+	if now.Passing != s.passing {
+		s.shown = s.note // the agent passes a change of state on at once
+	}
 	now.Passing, now.Note, now.Beat = s.passing, s.note, time.Now()
 	s.status.Store(&now)
 	return nil

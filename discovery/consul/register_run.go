@@ -38,6 +38,8 @@ type registering struct {
 	passing  bool      // of this step
 	note     string
 	well     time.Time // when a step last found it passing
+	shown    string    // the note that the servers have for it while it is not
+	noted    time.Time // when they were last made to have it
 }
 
 // reason is why a registration is made; empty: none is needed.
@@ -51,6 +53,7 @@ const (
 	isChanged   reason = "the registration has changed: registered again"
 	isRetried   reason = "registered again after a failure"
 	isToken     reason = "the token is another: registered again"
+	isNoted     reason = "registered again, so that the servers have the note"
 	isKept      reason = "registered again, so that the agent keeps an unhealthy service whose sidecar lives"
 	isTaken     reason = "another process had registered under this id and has been replaced: give each a service.id of its own"
 )
@@ -96,7 +99,7 @@ func (s *registering) tell(ctx context.Context) error {
 		err := s.heartbeat(ctx)
 		switch {
 		case err == nil && s.beats < verifyEvery:
-			return nil
+			return s.show()
 		case err != nil && !lacking(err):
 			return err
 		}
@@ -114,7 +117,25 @@ func (s *registering) tell(ctx context.Context) error {
 	if err := s.register(why); err != nil {
 		return err
 	}
-	return s.heartbeat(ctx)
+	err := s.heartbeat(ctx)
+	if why != isKept {
+		s.shown = "" // whatever it was that the agent had
+	}
+	return err
+}
+
+// show makes the servers know why the service is not well. Of a heartbeat that
+// changes nothing but the note the agent tells them minutes later; of a registration
+// it tells them at once, with the note of the last heartbeat.
+func (s *registering) show() error {
+	if s.passing || s.note == s.shown || time.Since(s.noted) < s.want.CheckTTL {
+		return nil
+	}
+	if err := s.register(isNoted); err != nil {
+		return err
+	}
+	s.shown, s.noted = s.note, s.at
+	return nil
 }
 
 // due returns why to register before the agent has been asked anything.

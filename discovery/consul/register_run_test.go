@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,59 @@ func TestBeat(t *testing.T) {
 		pass(100 * time.Millisecond)
 		if status, output := a.state(); status != "passing" || output != "" {
 			t.Errorf("got %s, %q, want passing", status, output)
+		}
+	})
+}
+
+// The servers have the note, too: what an operator looks at is theirs.
+func TestTheServersHaveTheNote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newRegistry()
+		g := run(t, a, consul.Config{}, orders())
+		defer g.stop()
+		pass(time.Second)
+		tell := func(ok bool, note string, registrations int) {
+			t.Helper()
+			g.become(ok, note)
+			g.Beat()
+			pass(time.Second)
+			if got := a.shown(); got != note {
+				t.Errorf("the servers have %q, want %q", got, note)
+			}
+			if n := a.count("register"); n != registrations {
+				t.Errorf("registered %d times, want %d", n, registrations)
+			}
+		}
+		tell(false, "refused", 1) // by the change of state
+		tell(false, "status 503", 2)
+		pass(time.Minute)
+		tell(true, "", 2)
+		pass(time.Minute)
+		a.wipe()
+		g.become(false, "refused")
+		pass(12 * time.Second) // a heartbeat finds that it is forgotten, and the next shows the note
+		if got := a.shown(); got != "refused" {
+			t.Errorf("the servers have %q of a service that had been forgotten", got)
+		}
+	})
+}
+
+// A note that changes with each heartbeat is no flood, and hides nobody else's
+// registration.
+func TestNotesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newRegistry()
+		g := run(t, a, consul.Config{}, orders())
+		defer g.stop()
+		for i := range 120 {
+			g.become(false, fmt.Sprintf("reset: port %d", i))
+			pass(5 * time.Second)
+		}
+		if n := a.count("register"); n < 20 || n > 45 {
+			t.Errorf("registered %d times in 10 minutes, want four times a minute at most", n)
+		}
+		if n := a.count("look"); n < 8 {
+			t.Errorf("%d looks at the registration in 10 minutes", n)
 		}
 	})
 }
