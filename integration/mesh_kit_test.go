@@ -172,17 +172,28 @@ type fleet struct {
 // fleetOptions are what makes one fleet different from another.
 type fleetOptions struct {
 	instances int
-	token     string // a file with the token; empty: none
-	identity  func(service string) string
+	token     string                      // a file with the token; empty: none
+	identity  func(service string) string // nil: none
+}
+
+// of returns the configuration of a service's identity.
+func (o fleetOptions) of(service string) string {
+	if o.identity == nil {
+		return ""
+	}
+	return o.identity(service)
+}
+
+// newFleet makes one without anything in it.
+func newFleet(t *testing.T, consul *meshtest.Consul) *fleet {
+	t.Helper()
+	return &fleet{t: t, consul: consul, dir: t.TempDir(), binary: built(t)}
 }
 
 // startFleet starts everything and waits until the ingress reaches every instance.
 func startFleet(t *testing.T, consul *meshtest.Consul, o fleetOptions) *fleet {
 	t.Helper()
-	f := &fleet{t: t, consul: consul, dir: t.TempDir(), binary: built(t)}
-	if o.identity == nil {
-		o.identity = func(string) string { return "" }
-	}
+	f := newFleet(t, consul)
 	for n := range o.instances {
 		f.orders = append(f.orders, f.node("orders", n, o))
 		f.users = append(f.users, f.node("users", n, o))
@@ -253,7 +264,7 @@ services:
   users: {}
 admin: {listen: %q}
 shutdown: {grace: 10s}
-`, service, n.id, n.appAt, at(1), at(2), at(3))+f.common(n.id, o)+o.identity(service))
+`, service, n.id, n.appAt, at(1), at(2), at(3))+f.common(n.id, o)+o.of(service))
 	return n
 }
 
@@ -282,7 +293,7 @@ routing:
   - {path: /users/**, service: users, strip_path: true}
   - {path: /api/orders/**, service: orders}
   - {path: /orders/**, service: orders, strip_path: true}
-`, host, ports[0], ports[1])+f.common("ingress", o)+o.identity("gateway"))
+`, host, ports[0], ports[1])+f.common("ingress", o)+o.of("gateway"))
 }
 
 // program makes a proxy that runs a configuration.

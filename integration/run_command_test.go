@@ -19,6 +19,7 @@ import (
 
 // TestRunCommand is `sidecar run -- COMMAND`, as processes.
 func TestRunCommand(t *testing.T) {
+	t.Parallel()
 	c := built(t)
 	t.Run("StartsWhenReady", c.testStartsWhenReady)
 	t.Run("DrainsBeforeTheApp", c.testDrainsBeforeTheApp)
