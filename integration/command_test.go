@@ -32,6 +32,7 @@ func TestCommand(t *testing.T) {
 	t.Run("PortTaken", c.testPortTaken)
 	t.Run("Signals", c.testSignals)
 	t.Run("DrainThatIsCut", c.testDrainThatIsCut)
+	t.Run("AccessLog", c.testAccessLog)
 	t.Run("Overrides", c.testOverrides)
 	t.Run("SidePorts", c.testSidePorts)
 }
@@ -205,8 +206,14 @@ type running struct {
 // start starts the command, on the configuration in file, and returns when it listens.
 func (c command) start(t *testing.T, env []string, args ...string) *running {
 	t.Helper()
+	return c.startTo(t, nil, env, args...)
+}
+
+// startTo is start with a standard output; nil discards it.
+func (c command) startTo(t *testing.T, stdout io.Writer, env []string, args ...string) *running {
+	t.Helper()
 	r := &running{cmd: c.with(t, env, args...), log: &meshtest.Log{}, read: make(chan struct{})}
-	r.cmd.Stdout = io.Discard
+	r.cmd.Stdout = stdout
 	errs, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -203,15 +203,17 @@ func TestTrustedProxies(t *testing.T) {
 			}
 		})
 	}
-	for _, line := range g.Access.Lines(t) {
-		if line["path"] == "/open" {
-			if line["client"] != "192.0.2.2" { // the last that no trusted proxy is
-				t.Errorf("the log of the chain has the client %v, want 192.0.2.2", line["client"])
+	eventually(t, "the log has a line of the chain", func() bool {
+		for _, line := range g.Access.Lines(t) {
+			if line["path"] == "/open" {
+				if line["client"] != "192.0.2.2" { // the last that no trusted proxy is
+					t.Errorf("the log of the chain has the client %v, want 192.0.2.2", line["client"])
+				}
+				return true
 			}
-			return
 		}
-	}
-	t.Error("the log has no line of the chain")
+		return false
+	})
 }
 
 // TestTrustEndsAtTheLimit holds that a limit counts the client behind trusted

@@ -70,6 +70,7 @@ func runProxy(ctx context.Context, from config.Options, edit func(*app.Options))
 	level := new(slog.LevelVar)
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	takeStandardLog(logger)
+	defer outliveReaders()()
 	o := app.Options{
 		Load:    load,
 		Version: version,
@@ -89,6 +90,16 @@ func runProxy(ctx context.Context, from config.Options, edit func(*app.Options))
 func takeStandardLog(logger *slog.Logger) {
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer())
+}
+
+// outliveReaders has a write to a pipe that nobody reads fail and not end the process:
+// whoever takes off the access log may be restarted. What it returns undoes that.
+//
+// The signal is caught and not ignored: a child would inherit that.
+func outliveReaders() (stop func()) {
+	broken := make(chan os.Signal, 1) // nobody reads it: the write's error says as much
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
 }
 
 // hangups says when SIGHUP asks for a reload.

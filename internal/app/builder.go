@@ -14,7 +14,6 @@ import (
 	"outrider/internal/identity"
 	"outrider/internal/mesh"
 	"outrider/internal/route"
-	"outrider/internal/telemetry"
 	"outrider/policy"
 	"outrider/policy/cache"
 )
@@ -153,7 +152,7 @@ func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) http.RoundTrip
 // serve makes the handler of one address.
 func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) http.Handler {
 	cfg := b.g.cfg
-	observe := b.p.tel.Requests(telemetry.RequestConfig{Direction: direction, Log: b.p.accessLog(cfg.Logging), Query: cfg.Logging.Query})
+	observe := b.p.tel.Requests(b.observation(direction))
 	forward.Pseudonym = b.p.name + suffix[direction]
 	forward.Protected = identityHeaders(cfg)
 	return bridge.New(bridge.Config{

@@ -51,9 +51,7 @@ func TestMutualTLSBetweenSidecars(t *testing.T) {
 			if got.Header.Get("Saw-X-Request-Id") != "one" || got.Header.Get("Saw-X-User-Id") != "42" {
 				t.Errorf("what a caller with an identity says is not believed: %v", got.Header)
 			}
-			if want := `"source":"` + spiffe + `tea"`; cake.access.count(want) != 1 {
-				t.Errorf("the callee does not know who called:\n%s", cake.access)
-			}
+			eventually(t, "the callee knows who called", func() bool { return cake.access.count(`"source":"`+spiffe+`tea"`) == 1 })
 		})
 	}
 }

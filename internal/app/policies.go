@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -255,14 +254,6 @@ func redirect(r *config.Route) (http.RoundTripper, error) {
 
 func respond(r *config.Respond) http.RoundTripper {
 	return policy.Respond(policy.RespondConfig{Status: r.Status, Headers: r.Headers, Body: r.Body})
-}
-
-// accessLog is nil where there is none.
-func (p *Proxy) accessLog(l config.Logging) *slog.Logger {
-	if !l.Access || p.o.Access == io.Discard {
-		return nil
-	}
-	return slog.New(slog.NewJSONHandler(p.o.Access, nil))
 }
 
 // setLevel follows logging.level.

@@ -46,11 +46,12 @@ type Addresses struct {
 
 // Proxy is a gateway or a sidecar: the configuration says which.
 type Proxy struct {
-	o     Options
-	log   *slog.Logger
-	tel   *telemetry.Telemetry
-	name  string // the Via pseudonym's beginning
-	began time.Time
+	o      Options
+	log    *slog.Logger
+	tel    *telemetry.Telemetry
+	access *telemetry.AccessLog
+	name   string // the Via pseudonym's beginning
+	began  time.Time
 
 	life      context.Context // of all that serves; ends with the drain
 	taking    context.Context // of what may begin anew; ends where the drain begins
@@ -86,10 +87,12 @@ func New(o Options) *Proxy {
 	if o.Registry == nil {
 		o.Registry = consulRegistry(o.Log)
 	}
+	tel := telemetry.New(telemetry.Options{Version: o.Version})
 	return &Proxy{
 		o:      o,
 		log:    o.Log,
-		tel:    telemetry.New(telemetry.Options{Version: o.Version}),
+		tel:    tel,
+		access: tel.AccessLog(o.Access, o.Log),
 		name:   pseudonym(),
 		began:  time.Now(),
 		asked:  make(chan struct{}, 1),
@@ -115,6 +118,7 @@ func pseudonym() string {
 // and otherwise what stopped it: a listener that could not be opened, or connections
 // that were cut at the end of the grace.
 func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
+	defer p.startAccessLog(ctx)() // the last to stop: all that runs may yet write
 	// What serves outlives ctx by the drain.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer p.running.Wait()

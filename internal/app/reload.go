@@ -45,6 +45,7 @@ func (p *Proxy) adopt(cfg *config.Config) error {
 // swap makes next what is in use.
 func (p *Proxy) swap(last, next *generation) {
 	p.setLevel(next.cfg.Logging.Level)
+	p.setAccessLog(next.cfg.Logging.Access)
 	p.current.Store(next)
 	for _, e := range p.entrances {
 		e.door.Limit(next.cfg.Limits.Connections)

@@ -40,9 +40,7 @@ rate_limiting: {default: {requests_per_minute: 1, burst: 4}}
 	if got := s.ask(s.where.Inbound, http.MethodGet, "/tea"); got.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("the fifth: status %d, want 429", got.StatusCode)
 	}
-	if s.access.count(`"direction":"inbound"`) != 5 {
-		t.Errorf("the access log does not tell of five requests:\n%s", s.access)
-	}
+	eventually(t, "the access log tells of five requests", func() bool { return s.access.count(`"direction":"inbound"`) == 5 })
 }
 
 // What a stranger says of himself goes no further than the guard.

@@ -22,6 +22,7 @@ func (l *loader) check() {
 	l.checkIdentity()
 	l.checkConsul()
 	l.checkPolicies()
+	l.checkAccess()
 	for _, name := range sorted(l.cfg.Services) {
 		l.checkService(under("services", name), l.cfg.Services[name])
 	}

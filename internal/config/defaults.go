@@ -65,7 +65,7 @@ func Defaults() *Config {
 		Identity: Identity{Provider: "none", MTLS: "off"},
 		Redis:    Redis{Budget: 5 * time.Millisecond},
 		Admin:    Admin{Listen: "127.0.0.1:15000"},
-		Logging:  Logging{Level: "info", Access: true},
+		Logging:  Logging{Level: "info", Access: Access{On: true, Format: "json", Sample: 1, Buffer: 4 << 20}},
 		Shutdown: Shutdown{Grace: 30 * time.Second},
 	}
 }

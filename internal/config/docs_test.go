@@ -64,6 +64,7 @@ func TestTheReferenceTellsTheDefaults(t *testing.T) {
 		{"consul", cfg.Consul, plain.Consul},
 		{"identity", cfg.Identity, plain.Identity},
 		{"load_balancing", cfg.Services["orders"].LoadBalancing, plain.Services["orders"].LoadBalancing},
+		{"logging", cfg.Logging, plain.Logging},
 		{"limits", cfg.Limits, plain.Limits},
 		{"auth", cfg.Auth.Headers, plain.Auth.Headers},
 	} {

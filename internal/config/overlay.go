@@ -28,6 +28,14 @@ func (s setting) variable() string {
 // flag returns the name of the setting on the command line.
 func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.path) }
 
+// slot returns where viper keeps the setting: a block's short form beside its keys.
+func (s setting) slot() string {
+	if s.tags.Get("key") == "" {
+		return s.path + ".short"
+	}
+	return s.path
+}
+
 // field returns the setting's field; blocks that are not there are made.
 func (s setting) field(c *Config) reflect.Value {
 	v := valueOf(c)
@@ -51,6 +59,9 @@ func settings() []setting {
 	visit = func(t reflect.Type, above setting) {
 		for _, f := range fieldsOf(t) {
 			s := setting{path: under(above.path, f.key), index: append(above.index[:len(above.index):len(above.index)], []int{f.index}), tags: f.tags}
+			if f.key == "" { // the short form of the block itself
+				s.path = above.path
+			}
 			inner := f.typ
 			if inner.Kind() == reflect.Pointer { // a block that may be absent; none of the words is a pointer
 				inner = inner.Elem()
@@ -91,13 +102,14 @@ func (l *loader) overlay() {
 	if l.Flags != nil {
 		l.Flags.VisitAll(func(f *pflag.Flag) {
 			if s, ok := byFlag[f.Name]; ok && f.Changed {
-				_ = v.BindPFlag(s.path, f) // fails for a nil flag only
+				_ = v.BindPFlag(s.slot(), f) // fails for a nil flag only
 				overridden[s.path], l.origins[s.path] = s, "--"+f.Name
 			}
 		})
 	}
 	for _, path := range sorted(overridden) {
-		l.override(overridden[path], v.GetStringSlice(path), v.GetString(path))
+		s := overridden[path]
+		l.override(s, v.GetStringSlice(s.slot()), v.GetString(s.slot()))
 	}
 	if url := l.environ["REDIS_URL"]; url != "" && !l.has("redis.url") {
 		l.cfg.Redis.URL = url
@@ -110,7 +122,7 @@ func (l *loader) layer(v *viper.Viper, s setting, text string) {
 	if s.list {
 		value = strings.Split(text, ",")
 	}
-	keys := strings.Split(s.path, ".")
+	keys := strings.Split(s.slot(), ".")
 	for i := len(keys) - 1; i > 0; i-- {
 		value = map[string]any{keys[i]: value}
 	}

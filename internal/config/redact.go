@@ -101,6 +101,10 @@ func (s shower) block(v, byDefault reflect.Value) Map {
 				continue
 			}
 		case reflect.Struct:
+			if short, ok := shortOf(fieldsOf(f.typ)); ok && short.key == "" && short.typ.Kind() == reflect.Bool && !field.Field(short.index).Bool() {
+				m = append(m, entry{f.key, false}) // whatever else it says
+				continue
+			}
 			if !isScalar(f.typ) {
 				m = append(m, entry{f.key, s.block(field, otherwise)})
 				continue

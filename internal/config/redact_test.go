@@ -97,7 +97,7 @@ routing:
 `
 	first := load(t, text).Redacted().String()
 	second := load(t, first).Redacted().String()
-	if first != second {
+	if first != second || !strings.Contains(first, `"access": false`) {
 		t.Errorf("shown:\n%s\nloads to:\n%s", first, second)
 	}
 	if !json.Valid([]byte(first)) {

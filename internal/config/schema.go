@@ -85,11 +85,20 @@ type Probe struct {
 	Listen string `key:"listen" is:"listen"`
 }
 
-// Logging says what is written to standard error.
+// Logging says what is logged: on standard error, and of each request.
 type Logging struct {
 	Level  string `key:"level" one:"debug|info|warn|error"` // debug, info, warn, error
-	Access bool   `key:"access"`
+	Access Access `key:"access"`
 	Query  bool   `key:"query"` // the access log shows query strings
+}
+
+// Access says what is written to the access log, on standard output.
+type Access struct {
+	On     bool          `short:"true"`
+	Format string        `key:"format"`                 // json, common, combined or a template
+	Sample float64       `key:"sample" min:"0" max:"1"` // share of exchanges; faults and statuses of 500 and above are always written
+	Slow   time.Duration `key:"slow"`                   // what takes longer is marked, and always written; zero: nothing is slow
+	Buffer Size          `key:"buffer" min:"64KiB" max:"1GiB"`
 }
 
 // Shutdown bounds how long a drain takes.

@@ -1,37 +1,45 @@
 package telemetry
 
 import (
-	"context"
-	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strings"
+	"sync"
 	"time"
-	"unicode/utf8"
 
 	"outrider/internal/mesh"
 )
 
-// Bounds of a log line's values, in bytes.
-const (
-	maxMethod = 32
-	maxHost   = 255 // a domain name's own limit: RFC 1035, section 2.3.4
-	maxPath   = 2048
-	maxProto  = 16
-	maxAgent  = 256
-	maxID     = 128
-	maxName   = 256 // of a route, a service, an identity, an address
-	maxError  = 512
-)
+// Lines says which exchanges get a line in the access log, and how it reads.
+type Lines struct {
+	Format *LineFormat   // nil is JSON
+	Query  bool          // paths show their query strings
+	Slow   time.Duration // an exchange that takes longer is marked, and always written; zero marks none
 
-// maxAttempts bounds the attempts that one line lists; the last ones are kept.
-const maxAttempts = 8
+	// Sample is the share of exchanges that are written: 1 is all. What ended in a
+	// fault or a status of 500 and above is written always.
+	//
+	// The request id decides, so that all proxies on a request's way write of the
+	// same requests.
+	Sample float64
+}
 
-// accessLog writes one line per exchange.
+// accessLog writes one line per exchange of one listener.
 type accessLog struct {
-	*slog.Logger
-	query bool
+	Lines
+	to        *AccessLog
+	direction string
+	pool      sync.Pool // of *line
+}
+
+func newAccessLog(cfg RequestConfig) *accessLog {
+	l := &accessLog{Lines: cfg.Lines, to: cfg.Log, direction: cfg.Direction}
+	if l.Format == nil {
+		l.Format = jsonFormat()
+	}
+	l.pool.New = func() any { return new(line) }
+	return l
 }
 
 // head is what a line shows of the request as it came in.
@@ -46,7 +54,7 @@ func (l *accessLog) head(req *http.Request) *head {
 		host = req.URL.Host
 	}
 	path := req.URL.EscapedPath()
-	if l.query && req.URL.RawQuery != "" {
+	if l.Query && req.URL.RawQuery != "" {
 		path += "?" + req.URL.RawQuery
 	}
 	parts := [...]string{
@@ -63,122 +71,68 @@ func (l *accessLog) head(req *http.Request) *head {
 	return &head{parts[0], parts[1], parts[2], parts[3], parts[4]}
 }
 
-// write writes the line. The keys are the package's promise: see its comment.
+// line is all that a line may show. It is reused: nothing keeps a part of it.
+type line struct {
+	*mesh.Call
+	ending
+	place
+	direction string
+	time      time.Time
+	slow      bool
+
+	text []byte // of the line
+	raw  []byte // of a value before it is escaped
+}
+
+// write writes the line, where there is to be one.
 func (l *accessLog) write(call *mesh.Call, e ending) {
-	level, code, cause := slog.LevelInfo, "", ""
-	if e.fault != nil {
-		code, cause = e.fault.Kind.Code(), causeOf(e.fault)
-		if e.fault.Kind.Status() >= http.StatusInternalServerError {
-			level = slog.LevelWarn
-		}
+	slow := l.Slow > 0 && e.took > l.Slow
+	if !slow && e.fault == nil && e.Status < http.StatusInternalServerError && !l.sampled(call.ID) {
+		return
 	}
-	where := placeOf(call)
-	attrs := make([]slog.Attr, 0, 20)
-	attrs = append(attrs,
-		slog.String("request_id", clip(call.ID, maxID)),
-		slog.String("client", client(call)),
-		slog.String("peer", peer(call)),
-		slog.String("source", clip(string(call.Source), maxName)),
-		slog.String("method", e.head.method),
-		slog.String("host", e.head.host),
-		slog.String("path", e.head.path),
-		slog.String("proto", e.head.proto),
-		slog.String("route", clip(where.route, maxName)),
-		slog.String("service", clip(where.service, maxName)),
-		slog.Int("status", e.Status),
-		slog.String("code", code),
-		slog.String("error", cause),
-		slog.String("endpoint", last(call.Attempts)),
-		slog.Int("attempt_count", len(call.Attempts)),
-	)
-	if len(call.Attempts) > 1 || (e.fault != nil && len(call.Attempts) > 0) {
-		attrs = append(attrs, slog.Any("attempts", attempts(call.Attempts)))
+	n, ok := l.pool.Get().(*line)
+	if !ok {
+		return // never: the pool holds nothing else
 	}
-	attrs = append(attrs,
-		slog.Int64("bytes_in", e.Received),
-		slog.Int64("bytes_out", e.Sent),
-		slog.Float64("duration_ms", milliseconds(e.took)),
-		slog.String("user_agent", e.head.agent),
-	)
-	l.LogAttrs(context.Background(), level, "request", attrs...)
+	n.Call, n.ending, n.place = call, e, placeOf(call)
+	n.direction, n.time, n.slow = l.direction, time.Now(), slow
+	n.text = append(l.Format.write(n.text[:0], n), '\n')
+	l.to.add(n.text)
+	n.Call, n.ending, n.place = nil, ending{}, place{}
+	l.pool.Put(n)
 }
 
-// attempt is one try as the line shows it.
-type attempt struct {
-	Endpoint string  `json:"endpoint"`
-	MS       float64 `json:"ms"`
-	Status   int     `json:"status"`
-	Error    string  `json:"error"`
+// sampled reports whether the request of that id is one of those that are written.
+func (l *accessLog) sampled(id string) bool {
+	switch {
+	case l.Sample >= 1:
+		return true
+	case l.Sample <= 0:
+		return false
+	case id == "":
+		return rand.Float64() < l.Sample
+	default:
+		return chance(id) < l.Sample
+	}
 }
 
-func attempts(all []mesh.Attempt) []attempt {
-	if len(all) > maxAttempts {
-		all = all[len(all)-maxAttempts:]
+// chance maps an id to a number from 0 to 1, the same in every proxy: FNV-1a, and
+// the last steps of MurmurHash3, without which similar ids have similar numbers.
+func chance(id string) float64 {
+	h := uint64(14695981039346656037)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
 	}
-	list := make([]attempt, len(all))
-	for i, a := range all {
-		list[i] = attempt{
-			Endpoint: clip(a.Endpoint, maxName),
-			MS:       milliseconds(a.Duration),
-			Status:   a.Status,
-			Error:    causeOf(a.Err),
-		}
-	}
-	return list
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	h ^= h >> 33
+	return float64(h>>11) / (1 << 53)
 }
 
-func last(all []mesh.Attempt) string {
-	if len(all) == 0 {
-		return ""
+// level is warn where the proxy itself answered that something is broken.
+func (n *line) level() string {
+	if n.fault != nil && n.fault.Kind.Status() >= http.StatusInternalServerError {
+		return slog.LevelWarn.String()
 	}
-	return clip(all[len(all)-1].Endpoint, maxName)
-}
-
-func client(call *mesh.Call) string {
-	if !call.Client.IsValid() {
-		return ""
-	}
-	return call.Client.String()
-}
-
-func peer(call *mesh.Call) string {
-	if !call.Peer.IsValid() {
-		return ""
-	}
-	return call.Peer.String()
-}
-
-// causeOf returns why err happened, on its own: the code stands beside it. Of a
-// [url.Error] only the cause is shown, for its text contains the query.
-func causeOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	var fault *mesh.Fault
-	if errors.As(err, &fault) {
-		if fault.Err == nil {
-			return clip(fault.Text(), maxError)
-		}
-		err = fault.Err
-	}
-	var withURL *url.Error
-	if errors.As(err, &withURL) && withURL.Err != nil {
-		err = withURL.Err
-	}
-	return clip(err.Error(), maxError)
-}
-
-// milliseconds returns d to the microsecond.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// clip cuts s to at most limit bytes, between characters, and marks the cut.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	end := limit - len("…")
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return slog.LevelInfo.String()
 }

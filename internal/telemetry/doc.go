@@ -1,14 +1,16 @@
 // Package telemetry says what the proxy did: Prometheus metrics and one access log
 // line a request. It is the only package that knows Prometheus. It changes no
-// request, wraps no body, starts no goroutine and keeps no state outside the
-// Telemetry that New returns.
+// request, wraps no body, keeps no state outside the Telemetry that New returns, and
+// starts no goroutines but the two that write an access log.
 //
 // The outermost layer of a stack observes each exchange; further down, Active
 // counts those that are in progress with a service:
 //
 //	t := telemetry.New(telemetry.Options{Version: "1.2.0"})
+//	access := t.AccessLog(os.Stdout, log)
+//	access.Start()
 //	stack := mesh.Stack(origin,
-//		t.Requests(telemetry.RequestConfig{Direction: "ingress", Log: access}),
+//		t.Requests(telemetry.RequestConfig{Direction: "ingress", Log: access, Lines: telemetry.Lines{Sample: 1}}),
 //		route, policies, t.Active("orders"))
 //	mux.Handle("/metrics", t.Handler())
 //
@@ -24,10 +26,12 @@
 //
 // # Access log
 //
-// One record per request with the message "request", at level info, or warn where
-// the proxy itself answered with a fault of status 500 or above. Its keys, in this
-// order:
+// One line per request, as JSON or as [ParseLineFormat] says. Its fields, in the order
+// that JSON has them:
 //
+//	time           when the request had ended
+//	level          INFO, or WARN where the proxy itself answered with a status of 500 or above
+//	msg            request
 //	direction      ingress, inbound or outbound
 //	request_id     X-Request-ID as it was forwarded
 //	client         address of the client behind the proxies that are trusted
@@ -35,7 +39,7 @@
 //	source         identity of the peer's certificate
 //	method         as received
 //	host           as received
-//	path           as received, escaped; the query only where RequestConfig.Query says so
+//	path           as received, escaped; the query only where Lines.Query says so
 //	proto          HTTP/1.1, HTTP/2.0
 //	route          the rule that matched, or none
 //	service        where it went, or none
@@ -48,8 +52,11 @@
 //	bytes_in       bytes of body from the client
 //	bytes_out      bytes of body to the client
 //	duration_ms    from the request's head to the last byte of the answer
+//	slow           true, only with an exchange that took longer than Lines.Slow
 //	user_agent     as received
 //
 // Every value is bounded in length; one that was cut ends in "…". Header fields
-// other than User-Agent, and with them tokens and cookies, are never written.
+// other than User-Agent, and with them tokens and cookies, are never written. Whatever
+// cannot be printed is escaped, in every format: a value never ends a line, nor moves the
+// cursor of who reads it.
 package telemetry

@@ -91,6 +91,12 @@ func newGauge(r *prometheus.Registry, name, help string) prometheus.Gauge {
 	return g
 }
 
+func newCounter(r *prometheus.Registry, name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	r.MustRegister(c)
+	return c
+}
+
 func rest(names []string) labels {
 	var l labels
 	for i := range names {

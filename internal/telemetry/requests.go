@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,9 +27,9 @@ const (
 
 // RequestConfig says how one listener's requests are observed.
 type RequestConfig struct {
-	Direction string       // ingress, inbound or outbound
-	Log       *slog.Logger // the access log; nil writes none
-	Query     bool         // the access log shows query strings
+	Direction string     // ingress, inbound or outbound
+	Log       *AccessLog // where the lines go; nil writes none
+	Lines     Lines      // which, and how they read
 }
 
 // Requests returns the layer that observes every exchange: count, duration, fault
@@ -43,7 +42,7 @@ type RequestConfig struct {
 func (t *Telemetry) Requests(cfg RequestConfig) mesh.Layer {
 	var log *accessLog
 	if cfg.Log != nil {
-		log = &accessLog{Logger: cfg.Log.With("direction", cfg.Direction), query: cfg.Query}
+		log = newAccessLog(cfg)
 	}
 	o := &observer{t: t, direction: cfg.Direction, log: log}
 	return func(next http.RoundTripper) http.RoundTripper {

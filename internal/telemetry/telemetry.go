@@ -38,6 +38,7 @@ type Telemetry struct {
 	cache       *counters
 	health      *counters
 	reloaded    prometheus.Gauge
+	unlogged    prometheus.Counter
 
 	services      atomic.Pointer[func() []ServiceState]
 	cacheBytes    atomic.Pointer[func() int64]
@@ -76,6 +77,8 @@ func New(o Options) *Telemetry {
 		reloaded: newGauge(r, "outrider_reload_success_timestamp_seconds",
 			"When the configuration in use was loaded, in Unix time."),
 	}
+	t.unlogged = newCounter(r, "outrider_access_log_dropped_total",
+		"Access log lines that were not written, because the log did not keep up or could not be written.")
 	newBuildInfo(r, o.Version)
 	r.MustRegister(
 		newScrape(t),
