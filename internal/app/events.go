@@ -14,24 +14,24 @@ import (
 // itself.
 func (p *Proxy) balanceEvents(s *service) balance.Events {
 	return balance.Events{
-		Ejected: func(mesh.Endpoint, time.Duration) { p.tel.Ejection(s.name) },
+		Ejected: func(mesh.Endpoint, time.Duration) { p.tel.Ejection(s.label) },
 		Panic:   s.panic.Store,
 		Breaker: func(_ mesh.Endpoint, from, to balance.State) {
-			p.tel.BreakerTransition(s.name, from.String(), to.String())
+			p.tel.BreakerTransition(s.label, from.String(), to.String())
 		},
 	}
 }
 
-func (p *Proxy) outboundEvents(service string) outbound.Events {
+func (p *Proxy) outboundEvents(s *service) outbound.Events {
 	return outbound.Events{
-		Retry:           func(_ mesh.Service, _ int, reason string) { p.tel.Retry(service, reason) },
-		BudgetExhausted: func(mesh.Service) { p.tel.RetryBudgetExhausted(service) },
+		Retry:           func(_ mesh.Service, _ int, reason string) { p.tel.Retry(s.label, reason) },
+		BudgetExhausted: func(mesh.Service) { p.tel.RetryBudgetExhausted(s.label) },
 		Health: func(_ mesh.Service, e mesh.Endpoint) {
 			to := "healthy"
 			if e.Unhealthy {
 				to = "unhealthy"
 			}
-			p.tel.HealthChange(service, to)
+			p.tel.HealthChange(s.label, to)
 		},
 	}
 }

@@ -48,16 +48,16 @@ func (b *builder) undeclared(routes []*config.Route) []inbound.Route {
 	if slices.ContainsFunc(routes, func(r *config.Route) bool { return everything(r) && len(r.Hosts) == 0 }) {
 		return nil
 	}
-	origin := http.RoundTripper(mesh.RoundTripFunc(unknownService))
+	is, origin := &mesh.Route{Name: anyPath}, http.RoundTripper(mesh.RoundTripFunc(unknownService))
 	if b.g.cfg.Outbound.Undeclared == "discover" {
 		around := b.around()
 		f, err := b.g.finders.take(b.last.finders, keyOf(around.zone, b.g.cfg.Identity), func() (*finder, error) {
 			return &finder{proxy: b.p, around: around, known: map[string]*found{}}, nil
 		})
 		b.fault(0, err)
-		origin = f
+		is.Service, origin = undeclaredLabel, f
 	}
-	return []inbound.Route{{Match: route.Match{Path: anyPath}, Is: &mesh.Route{Name: anyPath}, Origin: origin}}
+	return []inbound.Route{{Match: route.Match{Path: anyPath}, Is: is, Origin: origin}}
 }
 
 // unknownService refuses a host that is no service's name.
@@ -82,16 +82,13 @@ func (f *finder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	call := mesh.From(req)
 	call.OnEnd(func(mesh.Result) { f.leave(to, time.Now()) })
-	call.Service = undeclaredLabel
+	call.Service = mesh.Service(name)
 	select {
 	case <-to.service.Ready():
 	default:
 		if err := awaitFound(call, name, to.service.Ready()); err != nil {
 			return nil, err
 		}
-	}
-	if to.service.Found() { // else anybody could fill the metrics with names
-		call.Service = mesh.Service(name)
 	}
 	return to.origin.RoundTrip(req)
 }
@@ -155,12 +152,13 @@ func (f *finder) begin(name string, now time.Time) (*found, error) {
 	if err != nil {
 		return nil, &mesh.Fault{Kind: mesh.Internal, Err: err}
 	}
+	s.label = undeclaredLabel
 	f.proxy.start(s)
 	return &found{service: s, begun: now, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
 }
 
-// undeclaredLabel stands for all of them in gateway_active_connections, and everywhere
-// for those that do not seem to exist: a label is for ever, and these come and go.
+// undeclaredLabel stands for all of them in metrics: a label is for ever, and these come
+// and go, as whoever calls likes.
 const undeclaredLabel = "(undeclared)"
 
 // makeRoom ends the services that nobody has used for long, and those that do not seem

@@ -43,7 +43,10 @@ func kindOf(err error) mesh.Kind {
 func TestFoundServicesMakeRoom(t *testing.T) {
 	var m discovery.Memory
 	f := finding(t, &m)
-	m.Register("n0", mesh.Endpoint{ID: "1", Address: "127.0.0.1:1"})
+	for n := range maxFound { // of those that are not there, see TestDiscoverIsBounded
+		m.Register(mesh.Service(fmt.Sprintf("n%d", n)), mesh.Endpoint{ID: "1", Address: "127.0.0.1:1"})
+	}
+	m.Register("busy", mesh.Endpoint{ID: "1", Address: "127.0.0.1:1"})
 	began := time.Now()
 	use := func(name string, at time.Time) *found {
 		t.Helper()
@@ -57,6 +60,9 @@ func TestFoundServicesMakeRoom(t *testing.T) {
 	for n := range maxFound - 1 {
 		f.leave(use(fmt.Sprintf("n%d", n), began), began)
 	}
+	eventually(t, "all are there", func() bool {
+		return !slices.ContainsFunc(f.services(), func(s *service) bool { return !s.Found() })
+	})
 	lively := began.Add(time.Second)
 	f.leave(use("n7", lively), lively)
 	if _, err := f.find("one-more", began.Add(foundIdle-1)); kindOf(err) != mesh.Overflow {

@@ -22,6 +22,7 @@ import (
 type service struct {
 	*outbound.Service
 	name   string
+	label  string            // in metrics
 	policy string            // of its balancing
 	tls    *identity.Client  // nil: not spoken to by TLS
 	panic  atomic.Bool       // so few endpoints are healthy that health is disregarded
@@ -107,7 +108,7 @@ func (a around) edit(c *config.Service) func(*outbound.Config) {
 
 // newService makes a service; edits have the last word.
 func (p *Proxy) newService(c *config.Service, edits ...func(*outbound.Config)) (*service, error) {
-	s := &service{name: c.Name, policy: c.LoadBalancing.Policy, stop: func() {}}
+	s := &service{name: c.Name, label: c.Name, policy: c.LoadBalancing.Policy, stop: func() {}}
 	resolver, secure, err := p.resolver(c, s)
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (p *Proxy) newService(c *config.Service, edits ...func(*outbound.Config)) (
 		MaxPending:     c.MaxPending,
 		TLS:            tlsFor,
 		Host:           c.Host,
-		Events:         p.outboundEvents(c.Name),
+		Events:         p.outboundEvents(s),
 		Log:            p.log,
 	}
 	for _, edit := range edits {

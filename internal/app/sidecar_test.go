@@ -214,6 +214,11 @@ func TestDiscoverKeepsWhatIsThere(t *testing.T) {
 		t.Fatalf("status %d, %s", got.StatusCode, got.text)
 	}
 	f := slices.Collect(maps.Values(s.current.Load().finders))[0]
+	eventually(t, "the request is over", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.known["cake"].busy == 0
+	})
 	for _, tt := range []struct {
 		after time.Duration
 		want  int
@@ -225,8 +230,8 @@ func TestDiscoverKeepsWhatIsThere(t *testing.T) {
 			t.Errorf("after %v: %d services, want %d", tt.after, got, tt.want)
 		}
 	}
-	if got := s.ask(s.where.Admin, http.MethodGet, "/metrics"); !strings.Contains(got.text, `service="cake"`) {
-		t.Error("the metrics do not have the name of a service that is there")
+	if got := s.ask(s.where.Admin, http.MethodGet, "/metrics"); strings.Contains(got.text, `service="cake"`) || !strings.Contains(got.text, `service="(undeclared)"`) {
+		t.Error("the metrics do not have the one name of all undeclared services")
 	}
 }
 

@@ -33,7 +33,7 @@ func fields() []field {
 		text("path", func(n *line) string { return n.head.path }),
 		text("proto", func(n *line) string { return n.head.proto }),
 		text("route", func(n *line) string { return clip(n.route, maxName) }),
-		text("service", func(n *line) string { return clip(n.service, maxName) }),
+		text("service", (*line).to),
 		whole("status", func(n *line) int64 { return int64(n.Status) }),
 		text("code", (*line).code),
 		text("error", (*line).cause),
@@ -111,6 +111,14 @@ func (n *line) cause() string {
 		return ""
 	}
 	return causeOf(n.fault)
+}
+
+// to is where the request went: by name, also where metrics have one name for several.
+func (n *line) to() string {
+	if n.Service != "" {
+		return clip(string(n.Service), maxName)
+	}
+	return clip(n.service, maxName)
 }
 
 func (n *line) endpoint() string {

@@ -10,12 +10,6 @@ import (
 	"outrider/internal/mesh"
 )
 
-// buckets resolve 0.5 ms to 10 s, and contain those that dashboards of the guide
-// ask for: 0.1, 0.3, 0.5, 0.7, 1, 3, 5, 7, 10. In seconds.
-var buckets = []float64{
-	.0005, .001, .0025, .005, .01, .025, .05, .1, .2, .3, .5, .7, 1, 2, 3, 5, 7, 10,
-}
-
 // maxOutcomes bounds the pairs of method and status of one route: some services
 // can be made to answer any status by whoever asks.
 const maxOutcomes = 256
@@ -92,7 +86,9 @@ func (o *observer) end(call *mesh.Call, method string, e ending) {
 	if e.Status == 0 && e.fault != nil && e.fault.Kind == mesh.ClientGone {
 		e.Status = mesh.ClientGone.Status()
 	}
-	s := o.t.requests.get(placeOf(call)).get(outcomeOf(method, e.Status))
+	where := placeOf(call)
+	o.observe(where.service, call.Attempts)
+	s := o.t.requests.get(where).get(outcomeOf(method, e.Status))
 	s.total.Inc()
 	s.duration.Observe(e.took.Seconds())
 	if e.fault != nil {
@@ -156,12 +152,9 @@ func newRequests(r *prometheus.Registry) *family[place, *outcomes] {
 		Name: "gateway_requests_total",
 		Help: "Total number of requests.",
 	}, names)
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "gateway_request_duration_seconds",
-		Help:    "Request duration in seconds, from the request's head to the last byte of the answer.",
-		Buckets: buckets,
-	}, names)
-	r.MustRegister(total, duration)
+	r.MustRegister(total)
+	duration := newHistograms(r, "gateway_request_duration_seconds",
+		"Request duration in seconds, from the request's head to the last byte of the answer.", names...)
 
 	return newFamily(maxSeries, place{other, other}, func(p place) *outcomes {
 		return newFamily(maxOutcomes, outcome{method: other}, func(o outcome) series {

@@ -27,6 +27,7 @@ type Telemetry struct {
 	registry *prometheus.Registry
 
 	requests    *family[place, *outcomes]
+	attempts    *family[labels, prometheus.Observer]
 	active      *family[labels, prometheus.Gauge]
 	faults      *counters
 	retries     *counters
@@ -54,6 +55,7 @@ func New(o Options) *Telemetry {
 	t := &Telemetry{
 		registry: r,
 		requests: newRequests(r),
+		attempts: newAttempts(r),
 		active: newGauges(r, "gateway_active_connections",
 			"Exchanges with the service in progress.", "service"),
 		faults: newCounters(r, "outrider_faults_total",

@@ -31,6 +31,11 @@ func everything(t *testing.T) *telemetry.Telemetry {
 		result: mesh.Result{Status: 503, Err: &mesh.Fault{Kind: mesh.BreakerOpen}}}.run(t, layer, slow(0))
 	exchange{method: "BREW", url: "/coffee", result: mesh.Result{Status: 404, Err: &mesh.Fault{Kind: mesh.NoRoute}}}.
 		run(t, layer, slow(2*time.Second))
+	exchange{method: "PUT", url: "/api/orders/1", route: orders, service: "orders", result: mesh.Result{Status: 201}, attempts: []mesh.Attempt{
+		{}, // no endpoint could be picked
+		{Endpoint: "a:1", Duration: 250 * time.Millisecond, Err: &mesh.Fault{Kind: mesh.Reset}},
+		{Endpoint: "b:1", Duration: 3 * time.Millisecond, Status: 201},
+	}}.run(t, layer, slow(time.Second))
 
 	tel.Active("orders")
 	tel.Retry("orders", "connect")
@@ -44,6 +49,8 @@ func everything(t *testing.T) *telemetry.Telemetry {
 	tel.Reload(true)
 	tel.Reload(false)
 	tel.Fault("ingress", mesh.HeaderTooLarge)
+	tel.Registered(func() bool { return true })
+	tel.CertificateExpiry(func() time.Time { return time.Now().Add(24 * time.Hour) })
 	tel.Connections(func() int { return 7 })
 	tel.CacheBytes(func() int64 { return 4096 })
 	tel.RateLimitKeys(func() int64 { return 12 })
