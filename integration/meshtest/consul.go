@@ -59,8 +59,8 @@ func StartConsul(t testing.TB, acls bool) *Consul {
 		c.flags = append(c.flags, fmt.Sprintf(
 			`-hcl=acl { enabled = true, default_policy = "deny", enable_token_persistence = true, tokens { initial_management = %q, agent = %q } }`, Management, Management))
 	}
+	t.Cleanup(c.Kill) // before the start, which may fail and leave it running
 	c.Start()
-	t.Cleanup(c.Kill)
 	return c
 }
 
