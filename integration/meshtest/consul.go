@@ -110,7 +110,7 @@ func FreePorts(t testing.TB, host string, n int) []int {
 // Start starts it, with what it kept, and waits until it has a leader.
 func (c *Consul) Start() {
 	c.t.Helper()
-	cmd := exec.Command(consulFile(c.t), append(c.flags, "-data-dir="+c.dir)...) //nolint:noctx // the test kills it
+	cmd := exec.Command(consulFile(c.t), append(c.flags, "-data-dir="+c.dir)...) //nolint:noctx // Kill ends it
 	cmd.Stdout, cmd.Stderr = &c.log, &c.log
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)

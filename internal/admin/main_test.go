@@ -59,8 +59,8 @@ func example() []admin.Service {
 			{Address: "10.0.1.5:3001", State: "healthy", Weight: 1, LatencyMS: 0.84, Successes: 402},
 		}},
 		{Name: "user-service", Policy: "least_connections", Error: "lookup user-service: no such host"},
-		{Name: "cake-service", Policy: "ewma", Mode: "waiting", AgeS: 0.2, Error: "consul 127.0.0.1:8500: connection refused"},
-		{Name: "tea-service", Policy: "ewma", Ready: true, Mode: "snapshot", AgeS: 266400},
+		{Name: "cake-service", Policy: "p2c", Mode: "waiting", AgeS: 0.2, Error: "consul 127.0.0.1:8500: connection refused"},
+		{Name: "tea-service", Policy: "p2c", Ready: true, Mode: "snapshot", AgeS: 266400},
 		{Name: "milk-service", Policy: "ring_hash", Ready: true, Mode: "probing", AgeS: 61},
 	}
 }

@@ -14,6 +14,9 @@ const (
 	farewell = 5 * time.Second
 	// quiet is how long no request may have arrived until all callers have heard.
 	quiet = 500 * time.Millisecond
+	// parting is what the app has at least to end in, though its last requests have used
+	// up the grace: told and killed in the same instant, it could save nothing.
+	parting = 2 * time.Second
 )
 
 // drain finishes what is in flight, for as long as shutdown.grace, and stops. The
@@ -36,7 +39,7 @@ func (p *Proxy) drain(stopped error, stop, end func()) error {
 	}
 	errs = append(errs, p.close(within, false))
 	if p.o.Guarded != nil && g.cfg.Service != nil {
-		p.o.Guarded(within)
+		p.part(within)
 	}
 	errs = append(errs, p.close(within, true))
 	end()
@@ -45,6 +48,17 @@ func (p *Proxy) drain(stopped error, stop, end func()) error {
 	p.running.Wait()
 	p.log.Info("stopped")
 	return errors.Join(errs...)
+}
+
+// part lets the app go, within the grace or parting, whichever ends later.
+func (p *Proxy) part(within context.Context) {
+	until := time.Now().Add(parting)
+	if end, ok := within.Deadline(); ok && end.After(until) {
+		until = end
+	}
+	ctx, cancel := context.WithDeadline(p.life, until)
+	defer cancel()
+	p.o.Guarded(ctx)
 }
 
 // close closes the entrances for requests, or those for calls, once what came in by

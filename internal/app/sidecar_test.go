@@ -314,6 +314,41 @@ func TestDrainOfASidecar(t *testing.T) {
 	}
 }
 
+// Requests that outlast the grace leave the app a moment to end in.
+func TestTheAppHasTimeToEnd(t *testing.T) {
+	h := holding(t)
+	var had error
+	s := beside(t, h.URL, "shutdown: {grace: 1ms}\n", func(o *Options) {
+		o.Guarded = func(ctx context.Context) { had = ctx.Err() }
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.askQuietly(s.where.Inbound, "/held")
+	}()
+	<-h.arrived
+	if err := s.stop(); err == nil {
+		t.Error("the request was not cut")
+	}
+	<-done
+	if had != nil {
+		t.Errorf("it had no time left: %v", had)
+	}
+}
+
+// What is left of the grace is the app's.
+func TestTheAppHasTheRestOfTheGrace(t *testing.T) {
+	var until time.Time
+	p := New(Options{Guarded: func(ctx context.Context) { until, _ = ctx.Deadline() }})
+	p.life = t.Context()
+	within, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	end, _ := within.Deadline()
+	if p.part(within); !until.Equal(end) {
+		t.Errorf("it has until %v, want %v", until, end)
+	}
+}
+
 // Who only leaves serves on: it is no longer ready nor in the registry, and sends
 // callers away.
 func TestLeave(t *testing.T) {
