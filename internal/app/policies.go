@@ -128,7 +128,11 @@ func identityHeaders(cfg *config.Config) []string {
 		}
 	}
 	add(&cfg.Auth)
-	for _, r := range cfg.Routing {
+	routes := cfg.Routing
+	if cfg.Inbound != nil {
+		routes = append(slices.Clone(routes), cfg.Inbound.Routing...)
+	}
+	for _, r := range routes {
 		add(r.Auth)
 	}
 	return slices.Sorted(maps.Keys(names))

@@ -164,6 +164,21 @@ func TestOutboundBelievesTheApp(t *testing.T) {
 	}
 }
 
+// What one route's auth vouches for, nobody can claim on another.
+func TestInboundRemovesWhatAnyRouteVouchesFor(t *testing.T) {
+	app := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Saw", r.Header.Get("X-Tenant")+r.Header.Get("X-User-Id"))
+	})
+	s := beside(t, app.URL, `
+inbound:
+  routing:
+    - {path: /tenants/**, middleware: [auth], auth: {validate_url: "http://127.0.0.1:1/validate", headers: {tenant: X-Tenant}}}
+`)
+	if got := s.ask(s.where.Inbound, http.MethodGet, "/", "X-Tenant", "shop", "X-User-Id", "42"); got.Header.Get("Saw") != "" {
+		t.Errorf("the app believes a stranger who claims %q", got.Header.Get("Saw"))
+	}
+}
+
 func TestDiscoverFindsWhatNobodyDeclared(t *testing.T) {
 	var m discovery.Memory
 	cake := echo(t)
