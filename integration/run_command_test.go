@@ -273,6 +273,12 @@ func (c command) testHealth(t *testing.T) {
 	}
 	ask(1, "no proxy answers", "--admin", b.admin)
 	b.start()
+	meshtest.Eventually(t, "it says that it lives", func() bool { return statusOf("http://"+b.admin+"/live") == http.StatusOK })
+	ask(1, "starting", "--admin", b.admin)
+	ask(0, "ok\n", "--admin", b.admin, "--live")
+	if status, _ := get(t, http.MethodGet, "http://"+b.admin+"/config"); status != http.StatusNotFound {
+		t.Errorf("/config of a proxy that has none yet: %d, want 404", status)
+	}
 	b.says(`"msg":"listening"`)
 	ask(1, "service orders: ", "--admin", b.admin)
 	ask(0, "ok\n", "--admin", b.admin, "--live")

@@ -69,14 +69,20 @@ func (p *Proxy) listen(ctx context.Context, cfg *config.Config) (*sidePorts, err
 
 // admin is the admin port, which asks for a token as long as the configuration in use
 // names a file for it.
+// Before there is one it tells only that.
 func (p *Proxy) admin() http.Handler {
-	open, guarded := admin.New(p.adminConfig(nil)), admin.New(p.adminConfig(p.token))
+	whole := p.adminConfig(nil)
+	starting := admin.Probe(admin.Config{Version: whole.Version, Live: whole.Live, Ready: whole.Ready, Log: whole.Log})
+	open, guarded := admin.New(whole), admin.New(p.adminConfig(p.token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p.current.Load().cfg.Admin.TokenFile == "" {
+		switch g := p.current.Load(); {
+		case g == nil:
+			starting.ServeHTTP(w, r)
+		case g.cfg.Admin.TokenFile == "":
 			open.ServeHTTP(w, r)
-			return
+		default:
+			guarded.ServeHTTP(w, r)
 		}
-		guarded.ServeHTTP(w, r)
 	})
 }
 

@@ -140,6 +140,8 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	}
 	defer side.close() // after the drain: /ready tells of it
 	defer p.shut()
+	failed := make(chan error, 2)
+	side.serve(failed) // who asks meanwhile hears that this proxy lives, and is not ready
 	if err := p.adopt(first); err != nil {
 		return err
 	}
@@ -152,11 +154,9 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	p.tel.RateLimitKeys(p.limiterKeys)
 	p.tel.CacheBytes(p.cacheBytes)
 
-	failed := make(chan error, 2)
 	for _, e := range p.entrances {
 		p.running.Go(func() { e.door.Accept(life) })
 	}
-	side.serve(failed)
 	p.running.Go(func() { p.keepFresh(taking) })
 	p.announce() // before it may be ready
 	p.running.Go(func() { p.enrol(taking) })
