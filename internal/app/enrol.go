@@ -15,9 +15,10 @@ type enrolment struct {
 	over chan struct{} // closed when it is to leave
 	done chan struct{} // closed when it has left, or never was there
 
-	mu        sync.Mutex          // protects registrar, is
-	registrar Registrar           // nil: it is not there
+	mu        sync.Mutex          // protects all below
+	registrar Registrar           // nil: it is not to be there
 	is        consul.Registration // what it is known by
+	begun     bool                // the registrar runs, or has
 }
 
 // end has the instance leave.
@@ -33,8 +34,9 @@ func (e *enrolment) ended() bool {
 	}
 }
 
-// enrol waits until the proxy is ready, and makes its service known until ctx ends.
-func (p *Proxy) enrol(ctx context.Context) {
+// enrol waits until the proxy is ready, and has the registrar, where there is one,
+// make its service known until ctx ends.
+func (p *Proxy) enrol(ctx context.Context, registrar Registrar) {
 	defer close(p.enrolment.done)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -51,25 +53,24 @@ func (p *Proxy) enrol(ctx context.Context) {
 	if p.o.Ready != nil {
 		p.o.Ready()
 	}
-	registrar, err := p.registrar()
-	if err != nil {
-		p.log.Error("the service is not registered", "error", err)
-	}
 	if registrar == nil {
 		return
 	}
+	p.enrolment.mu.Lock()
+	p.enrolment.begun = true
+	p.enrolment.mu.Unlock()
 	if err := registrar.Run(ctx); err != nil {
 		p.log.Error("the service has not left the catalogue", "error", err)
 	}
 }
 
 // registrar makes what keeps this instance in the registry; nil where it is not to be
-// there.
-func (p *Proxy) registrar() (Registrar, error) {
+// there. Its error is that it could not be: no address to be reached at, or what the
+// registry would refuse.
+func (p *Proxy) registrar(cfg *config.Config) (Registrar, error) {
 	e := p.enrolment
-	e.mu.Lock() // a reload from here on finds the registrar
+	e.mu.Lock()
 	defer e.mu.Unlock()
-	cfg := p.current.Load().cfg
 	if cfg.Service == nil || p.registry == nil || !cfg.Consul.Register {
 		return nil, nil
 	}
@@ -116,7 +117,7 @@ func (p *Proxy) leave(ctx context.Context) bool {
 	}
 	p.enrolment.mu.Lock()
 	defer p.enrolment.mu.Unlock()
-	return p.enrolment.registrar != nil
+	return p.enrolment.begun
 }
 
 // beat has the registry hear of a change at once.

@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
 	"outrider/discovery"
+	"outrider/discovery/consul"
 	"outrider/internal/config"
 	"outrider/internal/mesh"
 )
@@ -128,7 +130,7 @@ func TestLeaveBeforeBeingReady(t *testing.T) {
 	p.registry = Memory(&m)
 	p.current.Store(&generation{cfg: config.Defaults(), services: shelf[*service]{"a": unresolved(t, "cake")}})
 	p.Leave()
-	p.enrol(t.Context())
+	p.enrol(t.Context(), nil)
 	p.running.Wait()
 	if p.leave(t.Context()) || p.registered() {
 		t.Error("it has been in the registry")
@@ -163,4 +165,34 @@ func TestReadyStays(t *testing.T) {
 	if got := p.ready(); len(got) != 1 || got[0] != "draining" {
 		t.Errorf("%q is missing", got)
 	}
+}
+
+// Who cannot be told to others does not start to serve unknown to all.
+func TestARegistrationThatCannotBeStopsTheStart(t *testing.T) {
+	var m discovery.Memory
+	refusing := refusingRegistry{Memory(&m)}
+	cfg, err := config.Load(config.Options{Mode: config.Run, Environ: []string{
+		"OUTRIDER_SERVICE_NAME=tea", "OUTRIDER_SERVICE_APP=127.0.0.1:1", "OUTRIDER_CONSUL_REGISTER=true",
+		"OUTRIDER_INBOUND_LISTEN=127.0.0.1:0", "OUTRIDER_OUTBOUND_LISTEN=127.0.0.1:0", "OUTRIDER_ADMIN_LISTEN=127.0.0.1:0",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New(Options{
+		Registry: func(config.Consul) (Registry, error) { return refusing, nil },
+		Started:  func(Addresses) { t.Error("it started") },
+	})
+	if err := p.Run(t.Context(), cfg); !errors.Is(err, errRefused) {
+		t.Errorf("Run returned %v", err)
+	}
+	isFree(t, p.where.Inbound)
+}
+
+var errRefused = errors.New("refused")
+
+// refusingRegistry registers nobody.
+type refusingRegistry struct{ Registry }
+
+func (refusingRegistry) Registrar(consul.Registration, consul.Health) (Registrar, error) {
+	return nil, errRefused
 }

@@ -140,6 +140,10 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	}
 	defer side.close() // after the drain: /ready tells of it
 	defer p.shut()
+	registrar, err := p.registrar(first)
+	if err != nil {
+		return err // rather than serve unknown to all
+	}
 	failed := make(chan error, 2)
 	side.serve(failed) // who asks meanwhile hears that this proxy lives, and is not ready
 	if err := p.adopt(first); err != nil {
@@ -159,7 +163,7 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	}
 	p.running.Go(func() { p.keepFresh(taking) })
 	p.announce() // before it may be ready
-	p.running.Go(func() { p.enrol(taking) })
+	p.running.Go(func() { p.enrol(taking, registrar) })
 
 	var stopped error
 	select {

@@ -51,8 +51,20 @@ func (l *loader) checkInstance() {
 	if inner, _, ok := splitPort(l.cfg.Inbound.Listen); ok && loopback(s.Address) && !loopback(inner) {
 		l.warn("service.address", "is a loopback address: services on other machines cannot reach it")
 	}
-	if len(s.Meta) > maxMetaPairs {
-		l.fault("service.meta", "has %d pairs: Consul keeps %d", len(s.Meta), maxMetaPairs)
+	own := 0 // pairs that the proxy adds
+	if s.Zone != "" {
+		own++
+	}
+	if l.cfg.Identity.MTLS != "off" {
+		own++
+	}
+	if len(s.Meta)+own > maxMetaPairs {
+		l.fault("service.meta", "has %d pairs: Consul keeps %d, of which the zone and mutual TLS take %d here", len(s.Meta), maxMetaPairs, own)
+	}
+	for _, key := range sorted(s.Meta) {
+		if strings.HasPrefix(key, ownMeta) {
+			l.fault(under("service.meta", key), "belongs to the proxy: keys that begin with %s are written by it alone", ownMeta)
+		}
 	}
 	l.checkHealthCheck("service.health_check", s.HealthCheck)
 }

@@ -18,6 +18,9 @@ const (
 // reservedMeta begins the meta keys that Consul keeps for itself.
 const reservedMeta = "consul-"
 
+// ownMeta begins the meta keys that the proxy writes.
+const ownMeta = "outrider-"
+
 var (
 	word       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 	instanceID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$`)

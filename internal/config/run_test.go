@@ -153,6 +153,15 @@ func TestVariablesOfTheOtherCommandAreRefused(t *testing.T) {
 	}
 }
 
+// What the proxy writes into the registry is not for the file to say.
+func TestMetaOfTheProxyIsReserved(t *testing.T) {
+	_, err := config.Load(config.Options{File: "s.yml", Mode: config.Run, ReadFile: file("s.yml",
+		"service:\n  name: orders\n  app: 127.0.0.1:3003\n  meta:\n    outrider-mtls: strict\n")})
+	if want := "s.yml:5: service.meta.outrider-mtls: belongs to the proxy"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
 func TestMetaIsBounded(t *testing.T) {
 	pairs := func(n int) string {
 		var text strings.Builder
