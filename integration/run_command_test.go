@@ -25,6 +25,7 @@ func TestRunCommand(t *testing.T) {
 	t.Run("DrainsBeforeTheApp", c.testDrainsBeforeTheApp)
 	t.Run("PassesSignals", c.testPassesSignals)
 	t.Run("FollowsTheExit", c.testFollowsTheExit)
+	t.Run("KillsWhoIsDeaf", c.testKillsWhoIsDeaf)
 	t.Run("DiesWithTheSidecar", c.testDiesWithTheSidecar)
 	t.Run("Health", c.testHealth)
 }
@@ -244,6 +245,19 @@ func (c command) testFollowsTheExit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An app that does not end by itself is killed at the end of the grace.
+func (c command) testKillsWhoIsDeaf(t *testing.T) {
+	b := c.beside(t, "shutdown: {grace: 300ms}\n", "--", "sh", "-c", `trap "" TERM; echo "app: started as $$"; while :; do sleep 0.05; done`)
+	d := diary{b}
+	d.start()
+	meshtest.Eventually(t, "the app has started", func() bool { return len(d.entries()) == 1 })
+	d.send(syscall.SIGTERM)
+	if code := d.end(); code != 137 {
+		t.Errorf("exit code %d, want 137: killed", code)
+	}
+	d.leavesNothing()
 }
 
 // An app is not to go on without its guard.
