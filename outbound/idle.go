@@ -16,6 +16,7 @@ import (
 type idleWatch struct {
 	call  *mesh.Call
 	limit time.Duration
+	talk  bool // the request is gRPC's: an open stream owes nothing, but somebody has to say something
 
 	mu      sync.Mutex // protects all below
 	last    time.Time
@@ -38,6 +39,7 @@ func (w *idleWatch) upload(req *http.Request) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return
 	}
+	w.talk = isGRPC(req.Header)
 	w.request(req)
 	w.start()
 }
@@ -91,6 +93,8 @@ func (w *idleWatch) check() {
 		w.timer.Reset(left)
 	case w.headed:
 		w.call.Cancel(&mesh.Fault{Kind: mesh.IdleTimeout})
+	case w.reading > 0 && w.talk:
+		w.call.Cancel(&mesh.Fault{Kind: mesh.IdleTimeout, ByClient: true})
 	case w.reading > 0:
 		w.call.Cancel(&mesh.Fault{Kind: mesh.RequestTimeout, ByClient: true, Err: errKeptBack})
 	default: // it is for the endpoint to move

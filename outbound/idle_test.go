@@ -18,25 +18,28 @@ func TestUploadIsNotWaitedForWithoutEnd(t *testing.T) {
 	read := func(req *http.Request) { _, _ = io.Copy(io.Discard, req.Body) }
 	for _, c := range []struct {
 		name     string
+		media    string
 		send     func(w *io.PipeWriter)
 		endpoint func(req *http.Request)
 		total    time.Duration
 		kind     mesh.Kind // that ends it; zero: none
 	}{
-		{"nothing comes", func(*io.PipeWriter) {}, read, 0, mesh.RequestTimeout},
-		{"it stops", func(w *io.PipeWriter) { trickle(w, 3, 9*time.Second) }, read, 0, mesh.RequestTimeout},
-		{"it comes slowly", func(w *io.PipeWriter) { trickle(w, 9, 9*time.Second); _ = w.Close() }, read, 0, 0},
-		{"the endpoint takes its time to answer", func(w *io.PipeWriter) { _ = w.Close() },
+		{"nothing comes", "", func(*io.PipeWriter) {}, read, 0, mesh.RequestTimeout},
+		{"nothing comes of a stream", "application/grpc", func(*io.PipeWriter) {}, read, 0, mesh.IdleTimeout},
+		{"it stops", "", func(w *io.PipeWriter) { trickle(w, 3, 9*time.Second) }, read, 0, mesh.RequestTimeout},
+		{"it comes slowly", "", func(w *io.PipeWriter) { trickle(w, 9, 9*time.Second); _ = w.Close() }, read, 0, 0},
+		{"the endpoint takes its time to answer", "", func(w *io.PipeWriter) { _ = w.Close() },
 			func(req *http.Request) { read(req); <-time.After(5 * idle) }, 0, 0},
-		{"the endpoint takes its time to read", func(w *io.PipeWriter) { trickle(w, 3, 0); _ = w.Close() },
+		{"the endpoint takes its time to read", "", func(w *io.PipeWriter) { trickle(w, 3, 0); _ = w.Close() },
 			func(req *http.Request) { <-time.After(5 * idle); read(req) }, 0, 0},
-		{"something else bounds it", func(w *io.PipeWriter) { <-time.After(2 * idle); _ = w.Close() }, read, time.Minute, 0},
+		{"something else bounds it", "", func(w *io.PipeWriter) { <-time.After(2 * idle); _ = w.Close() }, read, time.Minute, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				req, call := request("POST", "")
 				body, w := io.Pipe()
 				defer func() { _ = body.Close() }()
+				req.Header.Set("Content-Type", c.media)
 				req.Body = body
 				context.AfterFunc(call.Context(), func() { _ = body.Close() }) // as the transport does
 				go c.send(w)

@@ -35,7 +35,8 @@ type Config struct {
 	// PerTryTimeout bounds one attempt up to the response's head. Zero is no bound.
 	PerTryTimeout time.Duration
 	// IdleTimeout ends a stream, and where Timeout is zero any response, in which
-	// nothing moves for so long. Zero is no bound.
+	// nothing moves for so long; there also the wait for a request's body. Zero is no
+	// bound.
 	IdleTimeout time.Duration
 
 	Retry Retry // the zero value repeats nothing
