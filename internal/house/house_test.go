@@ -16,7 +16,7 @@ const module = "outrider"
 // floors lists the packages from the cellar up: a package imports only from floors
 // below its own.
 var floors = [][]string{
-	{"internal/mesh"},
+	{"internal/mesh", "internal/tracecontext"},
 	{"internal/route", "internal/bridge", "internal/telemetry", "internal/identity", "internal/watch"},
 	{"discovery", "outbound/balance", "policy/cache", "policy/transform", "internal/inject", "internal/door"},
 	{"policy", "discovery/consul"},
