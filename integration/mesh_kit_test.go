@@ -39,6 +39,7 @@ func (p *program) start() {
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, p.environ...)
 	cmd.Stdout, cmd.Stderr = &p.out, &p.errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second // what it has started, and left behind, may hold its output
 	if err := cmd.Start(); err != nil {
 		p.t.Errorf("%s: %v", p.name, err)
 		return

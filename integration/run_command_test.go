@@ -44,7 +44,14 @@ func (c command) diary(t *testing.T, code int, yaml string) diary {
 	b.commandLine = append(b.commandLine, "--", "env",
 		serviceKind+"="+diaryKind, serviceListen+"="+b.app, serviceOutbound+"=http://"+b.outbound,
 		diaryReady+"="+b.answers, fmt.Sprintf("%s=%d", diaryCode, code), self)
-	return diary{b}
+	d := diary{b}
+	t.Cleanup(func() {
+		if m := startedAs.FindStringSubmatch(d.out.String()); m != nil && t.Failed() {
+			pid, _ := strconv.Atoi(m[1])
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it would be left behind
+		}
+	})
+	return d
 }
 
 // begins starts it and waits until its app listens.
