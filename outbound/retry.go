@@ -33,6 +33,9 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, mesh.AsFault(err)
 		}
 		call.Attempts = append(call.Attempts, mesh.Attempt{Start: time.Now()})
+		if call.Trace != nil { // each attempt is a span of its own, which the endpoint is told of
+			call.Trace.Attempt(call, a.req)
+		}
 		resp, err := r.next.RoundTrip(a.req)
 		if err != nil {
 			a.body.stop() // whoever still reads it reads for nobody

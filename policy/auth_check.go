@@ -48,7 +48,7 @@ func (a *Auth) identify(call *mesh.Call, token string) (*identity, error) {
 		a.cfg.Checked((&answer{id: id}).result(), true)
 		return id, nil
 	}
-	c, own := a.join(key, token, call.ID)
+	c, own := a.join(key, token, call)
 	if !c.settled() { // a settled one is taken even by a caller who is leaving
 		ctx := call.Context()
 		select {
@@ -97,7 +97,7 @@ func retryAfter(err error) time.Duration {
 
 // join returns the check of a token: the one under way or a new one, own then
 // being true. What the new one needs of the request is copied: it may outlive it.
-func (a *Auth) join(key digest, token, requestID string) (c *check, own bool) {
+func (a *Auth) join(key digest, token string, of *mesh.Call) (c *check, own bool) {
 	a.mu.Lock()
 	if c = a.pending[key]; c != nil {
 		a.mu.Unlock()
@@ -120,7 +120,7 @@ func (a *Auth) join(key digest, token, requestID string) (c *check, own bool) {
 	a.pending[key] = c
 	a.running.Add(1)
 	a.mu.Unlock()
-	go a.run(c, key, a.question(token, requestID))
+	go a.run(c, key, a.question(token, of.ID), of.Trace)
 	return c, true
 }
 
@@ -132,10 +132,11 @@ func answered(r answer) *check {
 }
 
 // run makes the check. It has a goroutine and a context of its own, so that no
-// caller who leaves takes the answer away from the others.
-func (a *Auth) run(c *check, key digest, req *http.Request) {
+// caller who leaves takes the answer away from the others. It belongs to the trace of
+// the first of them.
+func (a *Auth) run(c *check, key digest, req *http.Request, trace mesh.Trace) {
 	defer a.running.Done()
-	c.answer = a.ask(req)
+	c.answer = a.ask(req, trace)
 	if c.err == nil {
 		a.cache.put(key, c.id, c.ttl) // before it leaves pending: nobody asks in between
 	}
@@ -164,14 +165,14 @@ func (a *Auth) question(token, requestID string) *http.Request {
 
 // ask sends the question and weighs the answer. What the stack below panics with
 // becomes a failed check: here is no server above that would recover it.
-func (a *Auth) ask(req *http.Request) (r answer) {
+func (a *Auth) ask(req *http.Request, trace mesh.Trace) (r answer) {
 	late := &mesh.Fault{Kind: mesh.ResponseTimeout, Err: fmt.Errorf("auth: no answer within %v", a.cfg.Timeout)}
 	// The deadline stands in both: a transport may know the Call's only, and a
 	// layer below may lift that from a response that it takes for a stream.
 	ctx, cancel := context.WithTimeoutCause(a.ctx, a.cfg.Timeout, late)
 	defer cancel()
 	call := mesh.NewCall(ctx)
-	call.Start = time.Now()
+	call.Start, call.Trace = time.Now(), trace
 	call.SetDeadline(call.Start.Add(a.cfg.Timeout), late)
 	if id := req.Header["X-Request-Id"]; len(id) > 0 {
 		call.ID = id[0]

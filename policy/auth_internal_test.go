@@ -27,7 +27,7 @@ func TestAuthTakesAnAnswerThatCameMeanwhile(t *testing.T) {
 	key := sha256.Sum256([]byte("token"))
 	id := &identity{subject: "u1"}
 	a.cache.put(key, id, time.Minute)
-	c, own := a.join(key, "token", "")
+	c, own := a.join(key, "token", &mesh.Call{})
 	if own || !c.settled() || c.id != id {
 		t.Errorf("got %+v, own %v; want the answer that is there", c.answer, own)
 	}

@@ -26,6 +26,7 @@ type builder struct {
 
 	breakers map[string][]string // by service, what routes put before it
 	broken   map[string]bool     // services that could not be made
+	shares   map[*mesh.Route]float64
 	faults   config.Problems
 }
 
@@ -51,7 +52,7 @@ func (p *Proxy) build(cfg *config.Config, last *generation) (*generation, error)
 		before:   last.over,
 		over:     make(chan struct{}),
 	}
-	b := &builder{p: p, g: g, last: last, broken: map[string]bool{}}
+	b := &builder{p: p, g: g, last: last, broken: map[string]bool{}, shares: map[*mesh.Route]float64{}}
 	b.breakers = b.routeBreakers()
 	b.serverTLS()
 	b.identity()
@@ -86,11 +87,12 @@ func (b *builder) fault(line int, err error) {
 	}
 }
 
-// observed has a request that never reached the stack counted and logged as if it
-// had.
-func observed(observe mesh.Layer) func(*http.Request, *mesh.Fault) {
+// observed has a request that never reached the stack counted, logged and traced as if
+// it had.
+func observed(layers ...mesh.Layer) func(*http.Request, *mesh.Fault) {
 	return func(req *http.Request, f *mesh.Fault) {
-		_, _ = observe(mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, f })).RoundTrip(req) //nolint:bodyclose // there is no response
+		refusal := mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, f })
+		_, _ = mesh.Stack(refusal, layers...).RoundTrip(req) //nolint:bodyclose // there is no response
 	}
 }
 
@@ -153,6 +155,7 @@ func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) http.RoundTrip
 func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) http.Handler {
 	cfg := b.g.cfg
 	observe := b.p.tel.Requests(b.observation(direction))
+	traces := b.traces(direction)
 	forward.Pseudonym = b.p.name + suffix[direction]
 	forward.Protected = identityHeaders(cfg)
 	return bridge.New(bridge.Config{
@@ -161,11 +164,14 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 			observe,
 			// Above every rule: they all ask who the client is.
 			bridge.Forward(forward),
+			// Above every rule that edits the request: it tells what came in. Below the
+			// forwarding layer: X-Request-ID is believed only from who may say it.
+			traces,
 		),
 		Pseudonym: forward.Pseudonym,
 		Protected: forward.Protected,
 		Identify:  identity.Peer,
-		Refused:   observed(observe),
+		Refused:   observed(observe, traces),
 		Log:       b.p.log,
 	})
 }
@@ -187,6 +193,7 @@ func (b *builder) route(r *config.Route, origin func(*config.Route, *inbound.Rou
 		Match: route.Match{Path: r.Path, Hosts: r.Hosts, Methods: r.Methods, Headers: values(r.Headers), Query: values(r.Query)},
 		Is:    &mesh.Route{Name: r.Path, Line: r.Line, Service: mesh.Service(r.Service)},
 	}
+	b.share(r, out.Is)
 	out.Rewrite.StripPath = r.StripPath
 	if r.Rewrite != nil {
 		out.Rewrite.Path, out.Rewrite.Host = r.Rewrite.Path, r.Rewrite.Host

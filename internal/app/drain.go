@@ -46,6 +46,8 @@ func (p *Proxy) drain(stopped error, stop, end func()) error {
 	p.awaitCut()
 	g.end(&generation{})
 	p.running.Wait()
+	at, _ := within.Deadline() // end has cancelled it
+	p.closeTracing(at)         // last: whatever ended has told of itself
 	p.log.Info("stopped")
 	return errors.Join(errs...)
 }

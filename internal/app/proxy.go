@@ -63,6 +63,7 @@ type Proxy struct {
 	table     func(name string) (io.ReadCloser, error) // opens one of socketTables
 	enrolment *enrolment
 	complete  atomic.Bool    // nothing has been missing, once
+	tracing   *tracing       // nil: off
 	reloads   sync.Mutex     // held while a reload is under way
 	running   sync.WaitGroup // what Run has started, the side ports aside
 	draining  atomic.Bool
@@ -134,6 +135,8 @@ func (p *Proxy) Run(ctx context.Context, first *config.Config) error {
 	if err := p.openStore(first.Consul); err != nil {
 		return err
 	}
+	p.openTracing(first)
+	defer p.closeTracing(time.Time{}) // for a start that fails: a drain has done so already
 	side, err := p.listen(ctx, first)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ func (l *loader) check() {
 	l.checkTLS()
 	l.checkIdentity()
 	l.checkConsul()
+	l.checkTracing()
 	l.checkPolicies()
 	l.checkAccess()
 	for _, name := range sorted(l.cfg.Services) {
@@ -163,11 +164,7 @@ func (l *loader) checkEnvironment() {
 		}
 		l.warnings = append(l.warnings, Problem{Message: name + ": no setting has this name" + advice})
 	}
-	for _, later := range []struct{ name, what string }{
-		{"REDIS_URL", "Redis"}, {"OTEL_EXPORTER_OTLP_ENDPOINT", "tracing"},
-	} {
-		if l.environ[later.name] != "" {
-			l.warnings = append(l.warnings, Problem{Message: later.name + ": is set, but nothing uses it: " + later.what + " is not supported yet"})
-		}
+	if l.environ["REDIS_URL"] != "" {
+		l.warnings = append(l.warnings, Problem{Message: "REDIS_URL: is set, but nothing uses it: Redis is not supported yet"})
 	}
 }

@@ -29,6 +29,7 @@ func (l *loader) checkRule(path string, r *Route, every []string) {
 	l.checkRewrite(path, r)
 	l.checkMiddleware(path, r, every)
 	l.checkOverrides(path, r)
+	l.checkRouteTracing(path, r)
 }
 
 func (l *loader) checkPath(path string, r *Route) {

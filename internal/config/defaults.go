@@ -31,8 +31,8 @@ func Middlewares() []string {
 	}
 }
 
-// Defaults returns the configuration of an empty file. What is not supported yet,
-// such as tracing, has no defaults: shown, they would promise something.
+// Defaults returns the configuration of an empty file. What is off, such as tracing, has
+// no defaults: shown, they would promise something.
 func Defaults() *Config {
 	return &Config{
 		Server:         Server{Host: "0.0.0.0", Port: 8080},

@@ -16,7 +16,7 @@ import (
 // what is wanted instead; empty when all is well. Where a key may be left out,
 // empty text is the same as that.
 func conform(form, text string) string {
-	optional := slices.Contains([]string{"host", "authority", "listen", "endpoint", "url", "path", "hash", "file", "live-file", "id", "word", "meta-value", ""}, form)
+	optional := slices.Contains([]string{"host", "authority", "listen", "endpoint", "url", "collector", "path", "hash", "file", "live-file", "id", "word", "meta-value", ""}, form)
 	if text == "" && optional {
 		return ""
 	}
@@ -31,6 +31,8 @@ func conform(form, text string) string {
 		return conformEndpoint(text)
 	case "url":
 		return conformURL(text)
+	case "collector":
+		return conformCollector(text)
 	case "path":
 		return unless(isPath(text), "a path that begins with /, without query, fragment or spaces")
 	case "name":

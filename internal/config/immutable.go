@@ -6,8 +6,8 @@ import (
 )
 
 // Immutable returns what differs between two configurations and cannot change in a
-// running proxy: where it listens, what it is called, how it reaches Consul and
-// whether it proves who it is.
+// running proxy: where it listens, what it is called, how it reaches Consul and the
+// collector, and whether it proves who it is.
 func Immutable(running, next *Config) []Problem {
 	problems := []Problem{}
 	from := next.source
@@ -50,6 +50,8 @@ func fixed(c *Config) map[string]string {
 		"probe.listen":      c.Probe.Listen,
 		"identity.provider": c.Identity.Provider,
 		"identity.mtls":     c.Identity.MTLS,
+		"tracing.endpoint":  c.Tracing.Endpoint,
+		"tracing.protocol":  c.Tracing.Protocol,
 	}
 	if s := c.Service; s != nil {
 		values["service.name"], values["service.id"], values["service.address"] = s.Name, s.ID, s.Address

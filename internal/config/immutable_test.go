@@ -53,6 +53,9 @@ func TestImmutableOfConsulAndIdentity(t *testing.T) {
 		"on":    "consul: {token: hunter2}\n",
 		"https": "consul: {scheme: https, tls: {ca_file: pem}}\n",
 		"other": "consul: {scheme: https, tls: {ca_file: pem2, server_name: s}}\n",
+		"spans": "tracing: {endpoint: 'otel:1', sample: 0.5}\n",
+		"span2": "tracing: {endpoint: 'otel:1', sample: 0.6, propagators: [b3]}\n",
+		"span3": "tracing: {endpoint: 'otel:2', protocol: http}\n",
 		"mtls":  "identity: {provider: files, mtls: strict, cert_file: pem, key_file: pem, ca_file: pem}\n",
 	}
 	files["pem"] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
@@ -70,6 +73,9 @@ func TestImmutableOfConsulAndIdentity(t *testing.T) {
 		{"https", "https", ""},
 		{"https", "other", `other:1: consul.tls.ca_file: cannot change while the proxy runs: it is "pem" now, and would be "pem2": restart it` + "\n" +
 			`other:1: consul.tls.server_name: cannot change while the proxy runs: it is "" now, and would be "s": restart it`},
+		{"spans", "span2", ""},
+		{"spans", "span3", `span3:1: tracing.endpoint: cannot change while the proxy runs: it is "http://otel:1" now, and would be "http://otel:2/v1/traces": restart it` + "\n" +
+			`span3:1: tracing.protocol: cannot change while the proxy runs: it is "grpc" now, and would be "http": restart it`},
 		{"off", "mtls", `mtls:1: identity.mtls: cannot change while the proxy runs: it is "off" now, and would be "strict": restart it` + "\n" +
 			`mtls:1: identity.provider: cannot change while the proxy runs: it is "none" now, and would be "files": restart it`},
 	} {

@@ -59,6 +59,7 @@ func Load(o Options) (*Config, error) {
 	l.overlay()
 	l.settle()
 	l.borrow()
+	l.borrowTracing()
 	l.complete()
 	l.inherit()
 	if readable { // else every check would complain of what could not be read

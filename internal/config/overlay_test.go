@@ -107,17 +107,16 @@ func TestBadOverridesAreNamed(t *testing.T) {
 
 func TestVariablesThatDoNothingAreWarnedOf(t *testing.T) {
 	c := load(t, "routing: []", "OUTRIDER_SEVER_PORT=1", "OUTRIDER_QQQQQQQQQQQQQQQQQQ=1", "REDIS_URL=redis://:hunter2@redis:6379",
-		"CONSUL_HTTP_TOKEN=without-an-address", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel", "NODE_ENV=production")
+		"CONSUL_HTTP_TOKEN=without-an-address", "NODE_ENV=production")
 	for _, want := range []string{
 		"OUTRIDER_SEVER_PORT: no setting has this name, did you mean OUTRIDER_SERVER_PORT?",
 		"OUTRIDER_QQQQQQQQQQQQQQQQQQ: no setting has this name",
 		"REDIS_URL: is set, but nothing uses it: Redis is not supported yet",
-		"OTEL_EXPORTER_OTLP_ENDPOINT: is set, but nothing uses it",
 	} {
 		contains(t, c.Warnings(), want)
 	}
-	if n := len(c.Warnings()); n != 5 { // these four, and that there are no routes
-		t.Errorf("%d warnings, want 5: %v", n, config.Problems(c.Warnings()))
+	if n := len(c.Warnings()); n != 4 { // these three, and that there are no routes
+		t.Errorf("%d warnings, want 4: %v", n, config.Problems(c.Warnings()))
 	}
 	if c.Redis.URL != "redis://:hunter2@redis:6379" {
 		t.Errorf("redis.url = %q, want that of REDIS_URL", c.Redis.URL)

@@ -63,8 +63,13 @@ type Redis struct {
 
 // Tracing is OpenTelemetry.
 type Tracing struct {
-	Endpoint    string   `key:"endpoint"`
+	Endpoint    string   `key:"endpoint" is:"collector"`  // a URL; empty: tracing is off, and all below says nothing
 	Protocol    string   `key:"protocol" one:"grpc|http"` // grpc, http
-	Sample      float64  `key:"sample" min:"0" max:"1"`
+	Sample      float64  `key:"sample" min:"0" max:"1"`   // share of the traces that begin here
 	Propagators []string `key:"propagators" one:"tracecontext|b3|b3multi|baggage"`
+}
+
+// RouteTracing is what a route says of tracing otherwise.
+type RouteTracing struct {
+	Sample float64 `key:"sample" min:"0" max:"1"`
 }

@@ -30,6 +30,7 @@ type Route struct {
 	Cache          *Cache         `key:"cache" inherit:"true"`
 	Transform      *Transform     `key:"transform" inherit:"true"`
 	CORS           *CORS          `key:"cors" inherit:"true"`
+	Tracing        *RouteTracing  `key:"tracing"`
 }
 
 // Lists reports whether the route's middleware names m.

@@ -12,10 +12,6 @@ func (l *loader) checkSupported() {
 	l.refuse(l.has("redis.url") && l.cfg.Redis.URL != "", "redis.url", "Redis")
 	l.refuse(l.cfg.Redis.Budget != 5*time.Millisecond, "redis.budget", "Redis")
 	l.refuse(l.cfg.Identity.Provider == "consul", "identity.provider", "a certificate from Consul")
-	l.refuse(l.cfg.Tracing.Endpoint != "", "tracing.endpoint", "tracing")
-	l.refuse(l.cfg.Tracing.Protocol != "", "tracing.protocol", "tracing")
-	l.refuse(l.cfg.Tracing.Sample != 0, "tracing.sample", "tracing")
-	l.refuse(l.cfg.Tracing.Propagators != nil, "tracing.propagators", "tracing")
 	l.checkStores("", &l.cfg.RateLimiting, &l.cfg.Cache)
 	for i, r := range l.cfg.Routing {
 		l.checkStores(item("routing", i), r.RateLimiting, r.Cache)

@@ -34,6 +34,7 @@ var anywhere = map[string]bool{"internal/house": true, "internal/identity/identi
 var only = map[string]string{
 	"github.com/prometheus/":         "internal/telemetry",
 	"go.opentelemetry.io/":           "internal/telemetry",
+	"google.golang.org/grpc":         "internal/telemetry",
 	"github.com/spf13/viper":         "internal/config",
 	"github.com/sony/gobreaker":      "outbound/balance",
 	"github.com/hashicorp/consul/":   "discovery/consul",

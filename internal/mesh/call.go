@@ -25,6 +25,7 @@ type Call struct {
 	Personal   bool           // forwarding and auth layers: the answer may be meant for one person alone
 	Route      *Route         // router: which rule matched; nil before and when none did
 	Service    Service        // split layer: where it goes
+	Trace      Trace          // trace layer: its place in a trace; nil where requests are not traced
 
 	// Attempts are the tries so far, oldest first. The retry layer appends; an
 	// attempt writes only its own element.
@@ -50,6 +51,7 @@ type Call struct {
 // Attempt is one try at one endpoint.
 type Attempt struct {
 	Endpoint string        // address that was picked; empty when none could be
+	Scheme   string        // of that endpoint
 	Start    time.Time     // when it was picked
 	Duration time.Duration // until the response's head or the failure
 	Status   int           // of the response; zero when there was none
@@ -232,6 +234,7 @@ func Detach(ctx context.Context, req *http.Request) *http.Request {
 		d.Start, d.Peer, d.Secure, d.Source = c.Start, c.Peer, c.Secure, c.Source
 		d.ID, d.Client, d.Trusted = c.ID, c.Client, c.Trusted
 		d.Subject, d.Personal, d.Route, d.Service = c.Subject, c.Personal, c.Route, c.Service
+		d.Trace = c.Trace
 		if at, late := c.bound(); late != nil {
 			d.SetDeadline(at, late)
 		}

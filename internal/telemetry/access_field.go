@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"outrider/internal/mesh"
+	"outrider/internal/tracecontext"
 )
 
 // field is one value of a line.
@@ -25,6 +26,8 @@ func fields() []field {
 		text("msg", func(*line) string { return "request" }),
 		text("direction", func(n *line) string { return n.direction }),
 		text("request_id", func(n *line) string { return clip(n.ID, maxID) }),
+		{key: "trace_id", append: appendTraceID, maybe: true},
+		{key: "span_id", append: appendSpanID, maybe: true},
 		{key: "client", append: appendClient},
 		{key: "peer", append: appendPeer},
 		text("source", func(n *line) string { return clip(string(n.Source), maxName) }),
@@ -80,6 +83,22 @@ func text(key string, of func(*line) string) field {
 
 func whole(key string, of func(*line) int64) field {
 	return field{key: key, append: func(b []byte, n *line) []byte { return strconv.AppendInt(b, of(n), 10) }, plain: true}
+}
+
+func appendTraceID(b []byte, n *line) []byte {
+	if n.Trace == nil {
+		return b
+	}
+	id, _ := n.Trace.IDs()
+	return tracecontext.TraceID(id).AppendTo(b)
+}
+
+func appendSpanID(b []byte, n *line) []byte {
+	if n.Trace == nil {
+		return b
+	}
+	_, id := n.Trace.IDs()
+	return tracecontext.SpanID(id).AppendTo(b)
 }
 
 func appendClient(b []byte, n *line) []byte {

@@ -156,10 +156,10 @@ func (f *LineFormat) writeJSON(b []byte, n *line) []byte {
 		start := len(b)
 		b = v.append(b, n)
 		switch {
-		case !v.plain:
-			b = append(n.escape(b, start, false), '"')
 		case v.maybe && len(b) == start:
 			b = b[:before]
+		case !v.plain:
+			b = append(n.escape(b, start, false), '"')
 		}
 	}
 	return append(b, '}')

@@ -1,7 +1,8 @@
-// Package telemetry says what the proxy did: Prometheus metrics and one access log
-// line a request. It is the only package that knows Prometheus. It changes no
-// request, wraps no body, keeps no state outside the Telemetry that New returns, and
-// starts no goroutines but the two that write an access log.
+// Package telemetry says what the proxy did: Prometheus metrics, spans, and one access
+// log line a request. It is the only package that knows Prometheus and OpenTelemetry.
+// Of a request it changes nothing but the fields that carry its trace; it wraps no body,
+// keeps no state outside what New and its like return, and starts no goroutines but the
+// two that write an access log.
 //
 // The outermost layer of a stack observes each exchange; further down, Active
 // counts those that are in progress with a service:
@@ -16,6 +17,21 @@
 //
 // Other packages report their events through callbacks of their own, which the
 // wiring points at methods such as [Telemetry.Retry] and [Telemetry.Ejection].
+//
+// # Traces
+//
+// Traces gives each request its place in a trace, and its attempts theirs; Spans sends
+// what is recorded of them:
+//
+//	spans := t.NewSpans(telemetry.SpanOptions{Endpoint: "http://127.0.0.1:4317", Service: "orders"})
+//	go spans.Run(ctx, limit)
+//	traces := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: p, Sample: 0.01, Spans: spans})
+//	stack := mesh.Stack(origin, requests, forward, traces, …)
+//
+// A request is a span of the kind server, named and described by OpenTelemetry's
+// conventions for HTTP; each attempt at an endpoint is one of the kind client below it,
+// whose ID is what that endpoint is told. Where nobody records a trace, its IDs are all
+// that there is of it: no span is made, and nothing is kept of the request.
 //
 // # Labels
 //
@@ -34,6 +50,8 @@
 //	msg            request
 //	direction      ingress, inbound or outbound
 //	request_id     X-Request-ID as it was forwarded
+//	trace_id       where requests are traced
+//	span_id        of the request's own span, likewise
 //	client         address of the client behind the proxies that are trusted
 //	peer           address and port at the other end of the socket
 //	source         identity of the peer's certificate

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"outrider/internal/mesh"
+	"outrider/internal/tracecontext"
 )
 
 // maxOutcomes bounds the pairs of method and status of one route: some services
@@ -90,7 +91,7 @@ func (o *observer) end(call *mesh.Call, method string, e ending) {
 	o.observe(where.service, call.Attempts)
 	s := o.t.requests.get(where).get(outcomeOf(method, e.Status))
 	s.total.Inc()
-	s.duration.Observe(e.took.Seconds())
+	s.observe(call.Trace, e.took.Seconds())
 	if e.fault != nil {
 		o.t.Fault(o.direction, e.fault.Kind)
 	}
@@ -144,6 +145,17 @@ type outcomes = family[outcome, series]
 type series struct {
 	total    prometheus.Counter
 	duration prometheus.Observer
+}
+
+// observe notes a duration and, where there are spans of it, which trace shows why it
+// took so long.
+func (s series) observe(t mesh.Trace, seconds float64) {
+	if t == nil || !t.Sampled() {
+		s.duration.Observe(seconds)
+		return
+	}
+	id, _ := t.IDs()
+	s.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": tracecontext.TraceID(id).String()})
 }
 
 func newRequests(r *prometheus.Registry) *family[place, *outcomes] {

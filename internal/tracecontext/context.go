@@ -15,8 +15,14 @@ type SpanID [8]byte
 // String returns the ID in lower-case hex.
 func (t TraceID) String() string { return hex.EncodeToString(t[:]) }
 
+// AppendTo appends the ID in lower-case hex.
+func (t TraceID) AppendTo(b []byte) []byte { return hex.AppendEncode(b, t[:]) }
+
 // String returns the ID in lower-case hex.
 func (s SpanID) String() string { return hex.EncodeToString(s[:]) }
+
+// AppendTo appends the ID in lower-case hex.
+func (s SpanID) AppendTo(b []byte) []byte { return hex.AppendEncode(b, s[:]) }
 
 // Context is a place in a trace: a span, and what is to be known of its trace. The
 // zero Context is none.

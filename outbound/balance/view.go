@@ -41,7 +41,7 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		attempt.Duration, attempt.Err = time.Since(attempt.Start), err
 		return nil, err
 	}
-	attempt.Endpoint = x.to.info.Address
+	attempt.Endpoint, attempt.Scheme = x.to.info.Address, x.to.info.Scheme
 	call.OnEnd(x.end)
 	resp, err := x.send(req)
 	attempt.Duration = time.Since(attempt.Start)
