@@ -51,7 +51,7 @@ func TestTheReferenceTellsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := loadRun(t, "service: {name: orders, app: '127.0.0.1:3003'}\nconsul: {}\nservices: {orders: {url: 'http://a'}}\n")
+	plain := loadRun(t, "tracing: {endpoint: '127.0.0.1:4317'}\nservice: {name: orders, app: '127.0.0.1:3003'}\nconsul: {}\nservices: {orders: {url: 'http://a'}}\n")
 	cfg.Inbound.Routing, cfg.Inbound.Middleware = plain.Inbound.Routing, plain.Inbound.Middleware
 	cfg.Service.HealthCheck, cfg.Service.Tags, cfg.Service.Meta = nil, nil, nil
 	for _, tt := range []struct {
@@ -66,6 +66,7 @@ func TestTheReferenceTellsTheDefaults(t *testing.T) {
 		{"load_balancing", cfg.Services["orders"].LoadBalancing, plain.Services["orders"].LoadBalancing},
 		{"logging", cfg.Logging, plain.Logging},
 		{"limits", cfg.Limits, plain.Limits},
+		{"tracing", cfg.Tracing, plain.Tracing},
 		{"auth", cfg.Auth.Headers, plain.Auth.Headers},
 	} {
 		if !reflect.DeepEqual(tt.got, tt.want) {

@@ -95,7 +95,7 @@ func TestAttemptIsRecorded(t *testing.T) {
 			_ = resp.Body.Close()
 			call.End(mesh.Result{})
 			got := call.Attempts[1]
-			want := mesh.Attempt{Endpoint: "a", Start: got.Start, Duration: 20 * time.Millisecond, Status: 404}
+			want := mesh.Attempt{Endpoint: "a", Scheme: "http", Start: got.Start, Duration: 20 * time.Millisecond, Status: 404}
 			if got != want || time.Since(got.Start) != got.Duration {
 				t.Errorf("attempt = %+v; want %+v", got, want)
 			}
