@@ -28,7 +28,7 @@ var floors = [][]string{
 }
 
 // anywhere lists packages that only tests import, and the house itself.
-var anywhere = map[string]bool{"internal/house": true, "internal/identity/identitytest": true}
+var anywhere = map[string]bool{"internal/house": true, "internal/identity/identitytest": true, "internal/tracecontext/tracecontexttest": true}
 
 // only lists modules and the packages that they belong to, most often one.
 var only = map[string]string{

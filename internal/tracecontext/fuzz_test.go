@@ -55,7 +55,7 @@ func FuzzExtract(f *testing.F) {
 // A tracestate that was accepted is accepted again, as it is.
 func FuzzTracestate(f *testing.F) {
 	f.Add("foo=1, bar=2 ,,\nfoo=2")
-	f.Add(members(1, 33))
+	f.Add(strings.Repeat("a=1,b=2,c=3,", 11))
 	f.Add("a@b@c=  x y ")
 	f.Fuzz(func(t *testing.T, text string) {
 		out, ok := tracecontext.ParseTracestate(strings.Split(text, "\n"))
