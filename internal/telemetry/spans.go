@@ -19,6 +19,7 @@ const (
 	maxBatch   = 512             // spans of one message to the collector
 	batchDelay = time.Second     // how long a span waits for others
 	flushTime  = 5 * time.Second // for what is left at the end
+	flushAway  = time.Second     // the same where the collector was away
 )
 
 // Why a span was dropped.
@@ -52,8 +53,8 @@ type Spans struct {
 
 	exported prometheus.Counter
 	dropped  *counters
-	down     bool  // Run's own: the last message was not taken
-	lost     int64 // Run's own: spans since then
+	down     atomic.Bool // the last message was not taken
+	lost     int64       // Run's own: spans since then
 }
 
 // NewSpans returns a Spans whose Run sends what is recorded. It starts nothing. A
@@ -127,7 +128,8 @@ func (enqueue) Shutdown(context.Context) error { return nil }
 func (enqueue) ForceFlush(context.Context) error { return nil }
 
 // Run sends what is recorded until ctx ends, and then what is left: until limit ends,
-// for five seconds at most, and only as long as the collector takes it. The error is
+// for five seconds at most, and only as long as the collector takes it; one that was
+// away has a second. The error is
 // that there can be no exporter of these options; spans are dropped then. Run is called
 // once.
 func (s *Spans) Run(ctx, limit context.Context) error {
@@ -143,13 +145,17 @@ func (s *Spans) Run(ctx, limit context.Context) error {
 		_ = exporter.Shutdown(over) // nothing is left in it
 	}()
 
+	within, cancel := context.WithCancel(limit)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.patience(), cancel) })() // also for a message under way
+
 	tick := time.NewTicker(batchDelay)
 	defer tick.Stop()
 	batch := make([]sdk.ReadOnlySpan, 0, maxBatch)
 	for {
 		select {
 		case <-ctx.Done():
-			s.flush(limit, exporter, batch)
+			s.flush(within, cancel, exporter, batch)
 			return nil
 		case span := <-s.queue:
 			if batch = append(batch, span); len(batch) < maxBatch {
@@ -157,17 +163,23 @@ func (s *Spans) Run(ctx, limit context.Context) error {
 			}
 		case <-tick.C:
 		}
-		s.send(limit, exporter, batch)
+		s.send(within, exporter, batch)
 		clear(batch)
 		batch = batch[:0]
 	}
 }
 
+// patience is how long the end may take.
+func (s *Spans) patience() time.Duration {
+	if s.down.Load() {
+		return flushAway
+	}
+	return flushTime
+}
+
 // flush sends what is left.
-func (s *Spans) flush(limit context.Context, exporter sdk.SpanExporter, batch []sdk.ReadOnlySpan) {
+func (s *Spans) flush(within context.Context, giveUp func(), exporter sdk.SpanExporter, batch []sdk.ReadOnlySpan) {
 	s.closed.Store(true)
-	within, cancel := context.WithTimeout(limit, flushTime)
-	defer cancel()
 	for more := true; more; {
 		select {
 		case span := <-s.queue:
@@ -178,7 +190,7 @@ func (s *Spans) flush(limit context.Context, exporter sdk.SpanExporter, batch []
 			more = false
 		}
 		if !s.send(within, exporter, batch) {
-			cancel() // the rest is counted, and nobody waits for it
+			giveUp() // the rest is counted, and nobody waits for it
 		}
 		batch = batch[:0]
 	}
@@ -196,13 +208,12 @@ func (s *Spans) send(ctx context.Context, exporter sdk.SpanExporter, batch []sdk
 	}
 	n := len(batch)
 	switch {
-	case err != nil && !s.down:
+	case err != nil && !s.down.Swap(true):
 		s.o.Log.Warn("spans cannot be sent: they are dropped and counted until the collector takes them again",
 			"endpoint", s.o.host(), "error", clip(err.Error(), maxError))
-		s.down = true
-	case err == nil && s.down:
+	case err == nil && s.down.Swap(false):
 		s.o.Log.Info("spans are sent again", "endpoint", s.o.host(), "dropped", s.lost)
-		s.down, s.lost = false, 0
+		s.lost = 0
 	}
 	if err != nil {
 		s.lost += int64(n)
