@@ -74,7 +74,11 @@ func TestEveryFormatReadsAsWritten(t *testing.T) {
 func TestATemplateKnowsTheFieldsOfJSON(t *testing.T) {
 	e := exchange{method: "GET", url: "/x", attempts: []mesh.Attempt{{Endpoint: "a"}, {Endpoint: "b"}}, result: mesh.Result{Status: 200}}
 	late := func(_ *http.Request, call *mesh.Call) { call.Start = time.Now().Add(-time.Minute) }
-	line := written(t, telemetry.Lines{Sample: 1, Slow: time.Second}, func(l mesh.Layer) { e.run(t, l, late) })
+	traces := telemetry.Traces(telemetry.TraceConfig{Propagators: carriers(t, "b3")})
+	traced := func(l mesh.Layer) mesh.Layer {
+		return func(next http.RoundTripper) http.RoundTripper { return mesh.Stack(next, l, traces) }
+	}
+	line := written(t, telemetry.Lines{Sample: 1, Slow: time.Second}, func(l mesh.Layer) { e.run(t, traced(l), late) })
 	var names []string
 	dec := json.NewDecoder(strings.NewReader(line))
 	for depth := 0; ; {

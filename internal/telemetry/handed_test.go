@@ -17,7 +17,7 @@ type halves struct {
 
 func newHalves(t *testing.T) *halves {
 	h := telemetry.NewHanded()
-	p := formats(t, "tracecontext", "b3")
+	p := carriers(t, "tracecontext", "b3")
 	return &halves{
 		t,
 		telemetry.Traces(telemetry.TraceConfig{Direction: "inbound", Propagators: p, Handed: h}),

@@ -24,7 +24,7 @@ import (
 // traced sends n requests through a layer that records each, one span a request.
 func traced(t testing.TB, spans *telemetry.Spans, n int) {
 	t.Helper()
-	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: formats(t, "tracecontext"), Sample: 1, Spans: spans})
+	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: carriers(t, "tracecontext"), Sample: 1, Spans: spans})
 	origin, _ := attempted()
 	stack := mesh.Stack(origin, layer)
 	for range n {
@@ -124,7 +124,7 @@ func TestCollectors(t *testing.T) {
 // A collector that is away costs one line, and one when it is back.
 func TestCollectorAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k, log := &keeper{fail: errAway}, &lines{}
+		k, log := &keeper{fail: errAway}, &logLines{}
 		tel := telemetry.New(telemetry.Options{})
 		spans := tel.NewSpans(telemetry.SpanOptions{Exporter: k, Endpoint: "http://user:secret@otel:4317/x", Log: log.logger()})
 		stop := sending(t, spans)

@@ -72,7 +72,7 @@ func sending(t testing.TB, s *telemetry.Spans) (stop func()) {
 	return stop
 }
 
-func formats(t testing.TB, names ...string) *tracecontext.Propagators {
+func carriers(t testing.TB, names ...string) *tracecontext.Propagators {
 	t.Helper()
 	p, err := tracecontext.Parse(names)
 	if err != nil {
@@ -132,26 +132,26 @@ func request(t testing.TB, method, url string, fields ...string) (*http.Request,
 	return call.Bind(req), call
 }
 
-// lines is a log that counts.
-type lines struct {
+// logLines is a log that counts.
+type logLines struct {
 	mu  sync.Mutex // protects all
 	all []string
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logLines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, string(p))
 	return len(p), nil
 }
 
-func (l *lines) list() []string {
+func (l *logLines) list() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.all)
 }
 
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *logLines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 var errAway = errors.New("the collector is away")
 
@@ -163,3 +163,9 @@ func (*forgetful) Shutdown(context.Context) error                        { retur
 
 // named returns the field of exactly this name: W3C's are in lower case.
 func named(h http.Header, name string) []string { return h[name] }
+
+// idsOf returns the IDs of a call's trace and span in hex.
+func idsOf(call *mesh.Call) (trace, span string) {
+	t, s := call.Trace.IDs()
+	return tracecontext.TraceID(t).String(), tracecontext.SpanID(s).String()
+}

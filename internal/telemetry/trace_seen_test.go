@@ -24,24 +24,28 @@ func TestTracesInLogAndHistogram(t *testing.T) {
 		{"off", parent, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var log bytes.Buffer
+			var out bytes.Buffer
 			tel := telemetry.New(telemetry.Options{})
-			requests := tel.Requests(telemetry.RequestConfig{Direction: "ingress", Log: slog.New(slog.NewJSONHandler(&log, nil))})
+			log := tel.AccessLog(&out, slog.New(slog.DiscardHandler))
+			log.Start()
+			requests := tel.Requests(telemetry.RequestConfig{Direction: "ingress", Log: log, Lines: telemetry.Lines{Sample: 1}})
 			var traces mesh.Layer
 			if tt.traced {
-				traces = telemetry.Traces(telemetry.TraceConfig{Propagators: formats(t, "tracecontext")})
+				traces = telemetry.Traces(telemetry.TraceConfig{Propagators: carriers(t, "tracecontext")})
 			}
 			req, call := request(t, http.MethodGet, "http://a/", "traceparent", tt.parent)
 			nothing := mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, nil }) //nolint:nilnil // nobody looks
 			_, _ = mesh.Stack(nothing, requests, traces).RoundTrip(req)                                    //nolint:bodyclose // there is no response
 			call.End(mesh.Result{Status: 200})
-
-			line := fields(t, log.String())
+			if err := log.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			line := fields(t, out.String())
 			if !tt.traced {
 				if line["trace_id"] != nil || line["span_id"] != nil {
 					t.Errorf("the log tells of a trace: %v", line)
 				}
-			} else if id, span := call.Trace.IDs(); line["trace_id"] != id || line["span_id"] != span || id != traceID || span == spanID {
+			} else if id, span := idsOf(call); line["trace_id"] != id || line["span_id"] != span || id != traceID || span == spanID {
 				t.Errorf("the log says %v of %v, the call %s of %s", line["span_id"], line["trace_id"], span, id)
 			}
 			w, scraping := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -67,7 +71,7 @@ func BenchmarkTraces(b *testing.B) {
 			stop := sending(b, spans)
 			var layer mesh.Layer
 			if bb.on {
-				layer = telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: formats(b, "tracecontext", "b3"), Spans: spans, Sample: bb.sample})
+				layer = telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: carriers(b, "tracecontext", "b3"), Spans: spans, Sample: bb.sample})
 			}
 			attempt := make([]mesh.Attempt, 1)
 			stack := mesh.Stack(mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {

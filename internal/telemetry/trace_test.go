@@ -80,7 +80,7 @@ func TestSpans(t *testing.T) {
 			k := &keeper{}
 			spans := telemetry.New(telemetry.Options{}).NewSpans(telemetry.SpanOptions{Service: "shop", Exporter: k})
 			stop := sending(t, spans)
-			tt.config.Direction, tt.config.Propagators, tt.config.Spans, tt.config.Sample = "ingress", formats(t, "tracecontext"), spans, 1
+			tt.config.Direction, tt.config.Propagators, tt.config.Spans, tt.config.Sample = "ingress", carriers(t, "tracecontext"), spans, 1
 			req, call := request(t, tt.method, tt.url)
 			if tt.before != nil {
 				tt.before(req, call)
@@ -116,7 +116,7 @@ func TestAttemptsAreSiblings(t *testing.T) {
 	stop := sending(t, spans)
 	req, call := request(t, http.MethodGet, "http://a/", "traceparent", parent, "tracestate", "foo=1", "b3", "0")
 	origin, sent := attempted(mesh.Attempt{Status: 503}, mesh.Attempt{Status: 200})
-	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: formats(t, "tracecontext", "b3"), Spans: spans})
+	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: carriers(t, "tracecontext", "b3"), Spans: spans})
 	_, _ = mesh.Stack(origin, layer).RoundTrip(req) //nolint:bodyclose // there is no response
 	call.End(mesh.Result{Status: 200})
 	stop()
@@ -127,7 +127,7 @@ func TestAttemptsAreSiblings(t *testing.T) {
 	if server.Parent().SpanID().String() != spanID || !server.Parent().IsRemote() || server.SpanContext().TraceID().String() != traceID {
 		t.Errorf("the server's span: %+v below %+v", server.SpanContext(), server.Parent())
 	}
-	if id, span := call.Trace.IDs(); id != traceID || span != server.SpanContext().SpanID().String() || !call.Trace.Sampled() {
+	if id, span := idsOf(call); id != traceID || span != server.SpanContext().SpanID().String() || !call.Trace.Sampled() {
 		t.Errorf("the call is said to be %s of %s", span, id)
 	}
 	for i, s := range k.spans[:2] {
@@ -182,7 +182,7 @@ func TestSampled(t *testing.T) {
 			k := &keeper{}
 			spans := telemetry.New(telemetry.Options{}).NewSpans(telemetry.SpanOptions{Exporter: k})
 			stop := sending(t, spans)
-			layer := telemetry.Traces(telemetry.TraceConfig{Propagators: formats(t, "tracecontext", "b3"), Spans: spans, Sample: tt.sample, Routes: tt.routes})
+			layer := telemetry.Traces(telemetry.TraceConfig{Propagators: carriers(t, "tracecontext", "b3"), Spans: spans, Sample: tt.sample, Routes: tt.routes})
 			req, call := request(t, http.MethodGet, "http://a/", tt.fields...)
 			told := ""
 			_, _ = mesh.Stack(mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) { //nolint:bodyclose // there is no response
@@ -205,7 +205,7 @@ func TestSampled(t *testing.T) {
 // What is not recorded is told onwards at the cost of what carries it.
 func TestUnsampledIsCheap(t *testing.T) {
 	spans := telemetry.New(telemetry.Options{}).NewSpans(telemetry.SpanOptions{Exporter: &keeper{}})
-	layer := telemetry.Traces(telemetry.TraceConfig{Propagators: formats(t, "tracecontext", "b3"), Spans: spans})
+	layer := telemetry.Traces(telemetry.TraceConfig{Propagators: carriers(t, "tracecontext", "b3"), Spans: spans})
 	stack := mesh.Stack(mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 		call := mesh.From(req)
 		call.Trace.Attempt(call, req)
