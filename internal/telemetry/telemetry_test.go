@@ -49,6 +49,7 @@ func everything(t *testing.T) *telemetry.Telemetry {
 	tel.Reload(true)
 	tel.Reload(false)
 	tel.Fault("ingress", mesh.HeaderTooLarge)
+	tel.Fault("inbound", mesh.Internal)
 	tel.Registered(func() bool { return true })
 	tel.CertificateExpiry(func() time.Time { return time.Now().Add(24 * time.Hour) })
 	tel.Connections(func() int { return 7 })
