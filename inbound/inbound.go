@@ -7,7 +7,6 @@ import (
 
 	"outrider/internal/mesh"
 	"outrider/internal/route"
-	"outrider/policy"
 )
 
 // Config is what one guard does.
@@ -40,10 +39,20 @@ type Route struct {
 	Rewrite      Rewrite
 }
 
-// New returns the guard: every request goes through it to the origin of the route
-// that matches, or ends in a Fault. Its error joins every fault of the routes, as
+// Guard is a stack of rules: every request goes through it to the origin of the route
+// that matches, or ends in a Fault.
+type Guard struct {
+	stack  http.RoundTripper
+	limits Limits
+	routes *routes
+}
+
+// RoundTrip sends req through the rules.
+func (g *Guard) RoundTrip(req *http.Request) (*http.Response, error) { return g.stack.RoundTrip(req) }
+
+// New returns the guard. Its error joins every fault of the routes, as
 // *route.RuleError.
-func New(c Config) (http.RoundTripper, error) {
+func New(c Config) (*Guard, error) {
 	var errs []error
 	rules := make([]route.Rule[chain], 0, len(c.Routes))
 	for _, r := range c.Routes {
@@ -58,20 +67,20 @@ func New(c Config) (http.RoundTripper, error) {
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	return mesh.Stack(
+	g := &Guard{limits: c.Limits, routes: routes}
+	// Sizes first: nothing below should read what is too large to be read.
+	g.stack = mesh.Stack(
 		routes,
-		// Sizes first: nothing below should read what is too large to be read.
-		policy.MaxURI(c.Limits.URIBytes),
-		policy.MaxHeaders(c.Limits.HeaderCount, c.Limits.HeaderBytes),
-		policy.MaxBody(c.Limits.BodyBytes),
-		// Above every rule that matches by path, so that none can be slipped past.
-		normalize,
-		// Above the path limits: what they refuse is counted under its route, too. The
-		// route's CORS stands here: a preflight carries no token and spends none.
-		routes.match,
-		// Above the routes' own layers: these limits act whatever matches.
-		c.PathLimits,
-	), nil
+		append(c.Limits.layers(),
+			// Above every rule that matches by path, so that none can be slipped past.
+			normalize,
+			// Above the path limits: what they refuse is counted under its route, too. The
+			// route's CORS stands here: a preflight carries no token and spends none.
+			routes.match,
+			// Above the routes' own layers: these limits act whatever matches.
+			c.PathLimits)...,
+	)
+	return g, nil
 }
 
 // chain orders the layers of one route.
@@ -82,7 +91,7 @@ func (r Route) chain() (chain, error) {
 	case r.Origin == nil:
 		return chain{}, &route.RuleError{Line: r.Is.Line, Message: fmt.Sprintf("route %s leads nowhere: it has no origin", r.Match.Path)}
 	}
-	rewrite, err := r.Rewrite.layer(r.Match.Path)
+	rewrite, err := r.Rewrite.Layer(r.Match.Path)
 	if err != nil {
 		return chain{}, &route.RuleError{Line: r.Is.Line, Message: fmt.Sprintf("route %s: %v", r.Match.Path, err)}
 	}

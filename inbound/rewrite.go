@@ -16,8 +16,9 @@ type Rewrite struct {
 	Host      string // replaces the authority
 }
 
-// layer returns the rewriting for a route of that pattern, nil for the zero Rewrite.
-func (w Rewrite) layer(path string) (mesh.Layer, error) {
+// Layer returns the rewriting for a route of that pattern, nil for the zero Rewrite.
+// The error says why it makes no sense there.
+func (w Rewrite) Layer(path string) (mesh.Layer, error) {
 	if w == (Rewrite{}) {
 		return nil, nil
 	}

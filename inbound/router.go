@@ -71,20 +71,30 @@ func (r *routes) RoundTrip(req *http.Request) (*http.Response, error) {
 	return to.through.RoundTrip(req)
 }
 
-// find matches a CORS preflight as the request that it asks about: a route of
-// `methods: [PUT]` would never see the OPTIONS that goes before its PUT.
+// find returns the route that req goes by.
 func (r *routes) find(req *http.Request) (chain, bool) {
-	asked := req.Header.Get("Access-Control-Request-Method")
-	if req.Method == http.MethodOptions && asked != "" && req.Header.Get("Origin") != "" {
-		about := *req
-		about.Method = asked
-		if rule, ok := r.table.Lookup(&about); ok && rule.Value.cors != nil {
-			return rule.Value, true
-		}
-	}
-	rule, ok := r.table.Lookup(req)
+	rule, ok := r.table.Lookup(r.meant(req))
 	if !ok {
 		return chain{}, false
 	}
 	return rule.Value, true
+}
+
+// meant returns what routes are to match for req: a CORS preflight counts as the
+// request that it asks about, where that one's route answers it. A route of `methods:
+// [PUT]` would never see the OPTIONS that goes before its PUT.
+func (r *routes) meant(req *http.Request) *http.Request {
+	if req.Method != http.MethodOptions || req.Header.Get("Origin") == "" {
+		return req
+	}
+	asked := req.Header.Get("Access-Control-Request-Method")
+	if asked == "" {
+		return req
+	}
+	about := *req
+	about.Method = asked
+	if rule, ok := r.table.Lookup(&about); ok && rule.Value.cors != nil {
+		return &about
+	}
+	return req
 }

@@ -35,6 +35,7 @@ const (
 // it remembers is bounded: of more than MaxKeys clients, those that have been
 // quiet longest are forgotten, and start afresh with a full bucket.
 type Limiter struct {
+	is      string // its name as configured
 	name    string // a structured-field string, quotes included
 	policy  string // the RateLimit-Policy member
 	limit   rate.Limit
@@ -67,6 +68,7 @@ func NewLimiter(c LimitConfig) (*Limiter, error) {
 	name := strconv.Quote(printable(c.Name))
 	window := (c.Rate.Burst*60 + c.Rate.PerMinute - 1) / c.Rate.PerMinute
 	return &Limiter{
+		is:      c.Name,
 		name:    name,
 		policy:  fmt.Sprintf("%s;q=%d;w=%d", name, c.Rate.Burst, window),
 		limit:   rate.Limit(float64(c.Rate.PerMinute) / 60),

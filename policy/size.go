@@ -78,8 +78,8 @@ func longer(u *url.URL, n int) bool {
 
 // MaxHeaders refuses requests of more than lines header field lines, or more than
 // size bytes of them, with a HeaderTooLarge Fault. It judges what came, by
-// Call.Fields and Call.FieldBytes: fields of our own count for nobody. Where Fields
-// is zero, for want of a server that counts, it judges what is there. A bound of
+// Call.Fields and Call.FieldBytes: fields of our own count for nobody. Where Start is
+// zero, for want of a server that counts, it judges what is there. A bound of
 // zero or less is none; the layer is nil where both are.
 func MaxHeaders(lines, size int) mesh.Layer {
 	if lines <= 0 && size <= 0 {
@@ -88,7 +88,7 @@ func MaxHeaders(lines, size int) mesh.Layer {
 	return refuse(mesh.HeaderTooLarge, func(req *http.Request) bool {
 		call := mesh.From(req)
 		fields, bytes := call.Fields, call.FieldBytes
-		if fields == 0 {
+		if fields == 0 && call.Start.IsZero() {
 			fields, bytes = measure(req.Header)
 		}
 		return lines > 0 && fields > lines || size > 0 && bytes > size

@@ -6,6 +6,7 @@
 //	sidecar check   --config gateway.yml
 //	sidecar health
 //	sidecar drain
+//	sidecar explain GET http://shop.example/api/users
 //	sidecar inject  deployment.yaml
 //	sidecar demo
 //
@@ -82,7 +83,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDrain(), newInject(), newDemo())
+	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDrain(), newExplain(), newInject(), newDemo())
 	return root
 }
 

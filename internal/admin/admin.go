@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"outrider/internal/explain"
 )
 
 // Config is what the port shows and what it can do. Each function is called from
@@ -18,11 +20,14 @@ type Config struct {
 	// is carried by nobody, so that a file that was lost opens nothing.
 	Token func() string
 
-	Live       func() error                // nil error: alive. Nil: always alive
-	Ready      func() []string             // what is missing; empty: ready. Nil: always ready
-	Metrics    http.Handler                // the scrape
-	Config     func() any                  // encoded as JSON; what looks like a secret is masked
-	Services   func() []Service            // what New's page and /services show
+	Live     func() error     // nil error: alive. Nil: always alive
+	Ready    func() []string  // what is missing; empty: ready. Nil: always ready
+	Metrics  http.Handler     // the scrape
+	Config   func() any       // encoded as JSON; what looks like a secret is masked
+	Services func() []Service // what New's page and /services show
+
+	// Explain says what a request would meet; its error is a mistake in the question.
+	Explain    func(context.Context, explain.Question) (explain.Answer, error)
 	Listeners  func() []string             // what is listened on, such as "ingress 0.0.0.0:8080"
 	Reload     func(context.Context) error // nil error: the new configuration is in use
 	LastReload func() Reload               // the zero Reload: none yet
@@ -78,6 +83,9 @@ func New(c Config) http.Handler {
 	}
 	if c.Services != nil {
 		mux.Handle("/services", only(http.HandlerFunc(p.services), http.MethodGet))
+	}
+	if c.Explain != nil {
+		mux.Handle("/explain", only(http.HandlerFunc(p.explain), http.MethodGet, http.MethodPost))
 	}
 	if c.Level != nil {
 		mux.Handle("/log-level", only(http.HandlerFunc(p.logLevel), http.MethodGet, http.MethodPost))

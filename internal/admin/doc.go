@@ -18,6 +18,8 @@
 //	GET  /metrics        Prometheus
 //	GET  /config         the configuration in use, as JSON without secrets
 //	GET  /services       services and endpoints, as JSON
+//	GET  /explain        what a request would meet: ?method=GET&url=http://shop/x&header=Name:+value
+//	POST /explain        the same, asked in JSON
 //	GET  /log-level      the log's level
 //	POST /log-level      changes it: level=debug, info, warn or error
 //	POST /reload         reads the configuration again

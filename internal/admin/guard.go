@@ -10,8 +10,12 @@ import (
 	"strings"
 )
 
-// maxBody bounds what a POST may send, in bytes: a form of one field.
-const maxBody = 4 << 10
+// What a POST may send, in bytes: a form of one field, or a question with the fields of
+// a request.
+const (
+	maxBody     = 4 << 10
+	maxQuestion = 256 << 10
+)
 
 // contentPolicy lets a page load nothing at all; the status page adds its own style.
 const contentPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,7 +30,11 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		most := int64(maxBody)
+		if r.URL.Path == "/explain" {
+			most = maxQuestion
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -43,6 +43,8 @@ func (p *Proxy) build(cfg *config.Config, last *generation) (*generation, error)
 	g := &generation{
 		cfg:      cfg,
 		handlers: map[string]http.Handler{},
+		plans:    map[*mesh.Route]*plan{},
+		ways:     map[string]*way{},
 		services: shelf[*service]{},
 		limiters: shelf[*policy.Limiter]{},
 		auths:    shelf[*policy.Auth]{},
@@ -135,7 +137,7 @@ func (b *builder) services() {
 }
 
 // guard orders the rules before what they guard.
-func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) http.RoundTripper {
+func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) *inbound.Guard {
 	limits := b.g.cfg.Limits
 	guard, err := inbound.New(inbound.Config{
 		Limits: inbound.Limits{
@@ -151,6 +153,14 @@ func (b *builder) guard(paths mesh.Layer, routes []inbound.Route) http.RoundTrip
 	return guard
 }
 
+// way returns what is known of a way in, made at its first use.
+func (b *builder) way(direction string) *way {
+	if b.g.ways[direction] == nil {
+		b.g.ways[direction] = &way{direction: direction}
+	}
+	return b.g.ways[direction]
+}
+
 // serve makes the handler of one address.
 func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) http.Handler {
 	cfg := b.g.cfg
@@ -158,12 +168,14 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 	traces := b.traces(direction)
 	forward.Pseudonym = b.p.name + suffix[direction]
 	forward.Protected = identityHeaders(cfg)
+	way := b.way(direction)
+	// Above every rule: they all ask who the client is.
+	way.pseudonym, way.hops, way.forward = forward.Pseudonym, bridge.NewHops(forward.Protected), bridge.Forward(forward)
 	return bridge.New(bridge.Config{
 		Stack: mesh.Stack(stack,
 			// Above all others: it sees what each of them answers.
 			observe,
-			// Above every rule: they all ask who the client is.
-			bridge.Forward(forward),
+			way.forward,
 			// Above every rule that edits the request: it tells what came in. Below the
 			// forwarding layer: X-Request-ID is believed only from who may say it.
 			traces,
@@ -194,6 +206,8 @@ func (b *builder) route(r *config.Route, origin func(*config.Route, *inbound.Rou
 		Is:    &mesh.Route{Name: r.Path, Line: r.Line, Service: mesh.Service(r.Service)},
 	}
 	b.share(r, out.Is)
+	p := &plan{rule: r, key: b.keyOfRule(r)}
+	b.g.plans[out.Is] = p
 	out.Rewrite.StripPath = r.StripPath
 	if r.Rewrite != nil {
 		out.Rewrite.Path, out.Rewrite.Host = r.Rewrite.Path, r.Rewrite.Host
@@ -202,6 +216,7 @@ func (b *builder) route(r *config.Route, origin func(*config.Route, *inbound.Rou
 	for _, add := range []func(*config.Route, *inbound.Route) error{origin, b.cors, b.limit, b.auth, b.transform, b.cache} {
 		errs = append(errs, add(r, &out))
 	}
+	p.made = out
 	return out, errors.Join(errs...)
 }
 

@@ -57,7 +57,9 @@ func (b *builder) undeclared(routes []*config.Route) []inbound.Route {
 		b.fault(0, err)
 		is.Service, origin = undeclaredLabel, f
 	}
-	return []inbound.Route{{Match: route.Match{Path: anyPath}, Is: is, Origin: origin}}
+	rule := inbound.Route{Match: route.Match{Path: anyPath}, Is: is, Origin: origin}
+	b.g.plans[is] = &plan{rule: &config.Route{Path: anyPath}, key: "outbound.undeclared", made: rule}
+	return []inbound.Route{rule}
 }
 
 // unknownService refuses a host that is no service's name.

@@ -14,6 +14,7 @@ import (
 	"outrider/internal/config"
 	"outrider/internal/door"
 	"outrider/internal/identity"
+	"outrider/internal/mesh"
 	"outrider/policy"
 	"outrider/policy/cache"
 )
@@ -25,6 +26,9 @@ type generation struct {
 	tls      *identity.Server        // the ingress's; nil: plain
 	mesh     *identity.Mesh          // who this proxy is to others; nil: nobody
 	app      *service                // what a sidecar guards; nil: an ingress
+
+	plans map[*mesh.Route]*plan // what each rule was made of
+	ways  map[string]*way       // by direction
 
 	services shelf[*service]
 	limiters shelf[*policy.Limiter]

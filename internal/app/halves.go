@@ -30,12 +30,14 @@ const anyPath = "/**"
 // ingress is the inbound stack on the outbound one.
 func (b *builder) ingress() {
 	cfg := b.g.cfg
-	paths := b.pathLimits()
+	paths := b.pathLimits("ingress")
 	routes := b.routes(cfg.Routing, b.origin)
 	if len(b.faults) > 0 {
 		return // not every route is whole
 	}
-	b.g.handlers[serverKey] = b.serve("ingress", bridge.ForwardConfig{TrustedProxies: cfg.TrustedProxies, Gateway: true}, b.guard(paths, routes))
+	guard := b.guard(paths, routes)
+	b.way("ingress").guard = guard
+	b.g.handlers[serverKey] = b.serve("ingress", bridge.ForwardConfig{TrustedProxies: cfg.TrustedProxies, Gateway: true}, guard)
 }
 
 // inbound is what stands before the app.
@@ -47,29 +49,34 @@ func (b *builder) inbound() {
 		return
 	}
 	b.g.app = app
-	origin := mesh.Stack(app.RoundTripper(outbound.Override{}),
-		b.p.tel.Active(cfg.Service.Name),
-		// Below every rule: what they refuse takes no place.
-		policy.MaxConcurrent(cfg.Inbound.MaxConcurrent),
-	)
+	shed := policy.NewShed(cfg.Inbound.MaxConcurrent)
 	toApp := func(r *config.Route, out *inbound.Route) error {
 		out.Is.Service = mesh.Service(cfg.Service.Name)
 		if r.Redirect != nil || r.Respond != nil {
 			return b.origin(r, out)
 		}
+		to := planned{service: app, weight: 1, override: outbound.Override{Timeout: r.Timeout}}
+		b.plan(out).choices, b.plan(out).shed = []planned{to}, shed
+		origin := mesh.Stack(app.RoundTripper(to.override),
+			b.p.tel.Active(cfg.Service.Name),
+			// Below every rule: what they refuse takes no place.
+			shed.Layer(),
+		)
 		var err error
 		out.Origin, err = outbound.Split([]outbound.Choice{{Service: out.Is.Service, Weight: 1, Origin: origin}}, nil)
 		return err
 	}
-	paths := b.pathLimits()
+	paths := b.pathLimits("inbound")
 	routes := b.routes(inboundRoutes(cfg.Inbound), toApp)
 	if len(b.faults) > 0 {
 		return
 	}
+	guard := b.guard(paths, routes)
+	b.way("inbound").guard = guard
 	b.g.handlers[inboundKey] = b.serve("inbound", bridge.ForwardConfig{
 		TrustedProxies: cfg.TrustedProxies,
 		TrustIdentity:  func(mesh.Identity) bool { return true }, // who has one has shown our authority's certificate
-	}, b.guard(paths, routes))
+	}, guard)
 }
 
 // inboundRoutes are the rules of inbound.routing, and one for all else.
@@ -89,6 +96,7 @@ func (b *builder) outbound() {
 		return
 	}
 	guard := b.guard(nil, routes)
+	b.way("outbound").guard = guard
 	// The app itself is believed: what it was told with a request it may tell with its own.
 	forward := bridge.ForwardConfig{TrustedProxies: append(slices.Clone(cfg.TrustedProxies), loopback...), FromApp: true}
 	b.g.handlers[outboundKey] = b.serve("outbound", forward, guard)

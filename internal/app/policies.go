@@ -31,7 +31,7 @@ func rate(r config.Rate) policy.Rate {
 }
 
 // pathLimits are the limits under rate_limiting.paths: on every request, by address.
-func (b *builder) pathLimits() mesh.Layer {
+func (b *builder) pathLimits(direction string) mesh.Layer {
 	paths := b.g.cfg.RateLimiting.Paths
 	var limits []policy.PathLimit
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
@@ -45,6 +45,10 @@ func (b *builder) pathLimits() mesh.Layer {
 	}
 	layer, err := policy.PathLimits(limits)
 	b.fault(0, err)
+	if err == nil {
+		b.way(direction).paths, err = pathTable(limits)
+		b.fault(0, err)
+	}
 	return layer
 }
 
@@ -72,6 +76,7 @@ func (b *builder) limit(r *config.Route, out *inbound.Route) error {
 	if err != nil {
 		return err
 	}
+	b.plan(out).limit = l
 	if key.BySubject() {
 		out.SubjectLimit = l.Layer()
 	} else {
@@ -92,7 +97,7 @@ func (b *builder) auth(r *config.Route, out *inbound.Route) error {
 	if err != nil {
 		return err
 	}
-	origin, originKey, err := b.authOrigin(u)
+	to, origin, originKey, err := b.authOrigin(u)
 	if err != nil {
 		return err
 	}
@@ -112,6 +117,7 @@ func (b *builder) auth(r *config.Route, out *inbound.Route) error {
 	if err != nil {
 		return err
 	}
+	b.plan(out).auth, b.plan(out).asks = a, to
 	out.Auth = a.Layer()
 	return nil
 }
@@ -208,7 +214,7 @@ func (b *builder) cache(r *config.Route, out *inbound.Route) error {
 	if err != nil {
 		return err
 	}
-	out.Cache = cache.New(cache.Config{
+	kept := cache.New(cache.Config{
 		Name:     "outrider",
 		Scope:    b.leadsTo(r),
 		TTL:      time.Duration(c.TTL),
@@ -216,7 +222,9 @@ func (b *builder) cache(r *config.Route, out *inbound.Route) error {
 		MaxBody:  int64(c.MaxBody),
 		Store:    store,
 		Observed: b.p.tel.CacheRequest,
-	}).Layer()
+	})
+	b.plan(out).cache = kept
+	out.Cache = kept.Layer()
 	return nil
 }
 

@@ -96,6 +96,7 @@ func (p *Proxy) adminConfig(token func() string) admin.Config {
 		Metrics:   p.tel.Handler(),
 		Config:    func() any { return p.current.Load().cfg.Redacted() },
 		Services:  p.adminServices,
+		Explain:   p.Explain,
 		Level:     p.o.Level,
 		Reload:    p.Reload,
 		Leave:     p.Leave,

@@ -212,10 +212,12 @@ func (b *builder) origin(r *config.Route, out *inbound.Route) error {
 		if err != nil {
 			return err
 		}
+		to := planned{service: s, weight: w.Weight, is: c, override: b.override(r, c)}
+		b.plan(out).choices = append(b.plan(out).choices, to)
 		split = append(split, outbound.Choice{
 			Service: mesh.Service(w.Service),
 			Weight:  w.Weight,
-			Origin:  mesh.Stack(s.RoundTripper(b.override(r, c)), b.p.tel.Active(w.Service)),
+			Origin:  mesh.Stack(s.RoundTripper(to.override), b.p.tel.Active(w.Service)),
 		})
 	}
 	var err error
@@ -244,7 +246,7 @@ func (b *builder) override(r *config.Route, c *config.Service) outbound.Override
 
 // authOrigin reaches the authentication service: one of the configuration's services
 // of that name, else whatever DNS says.
-func (b *builder) authOrigin(u *url.URL) (http.RoundTripper, string, error) {
+func (b *builder) authOrigin(u *url.URL) (*service, http.RoundTripper, string, error) {
 	c, ok := b.g.cfg.Services[u.Hostname()]
 	if !ok {
 		own := config.DefaultService()
@@ -253,7 +255,7 @@ func (b *builder) authOrigin(u *url.URL) (http.RoundTripper, string, error) {
 	}
 	s, err := b.service(c)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	return mesh.Stack(s.RoundTripper(outbound.Override{}), b.p.tel.Active(c.Name)), b.serviceKey(c), nil
+	return s, mesh.Stack(s.RoundTripper(outbound.Override{}), b.p.tel.Active(c.Name)), b.serviceKey(c), nil
 }

@@ -48,7 +48,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
 	x.call.Start = time.Now()
 	x.call.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
 	x.call.Secure = r.TLS != nil
-	measure(x.call, r.Header)
+	Measure(x.call, r.Header)
 	if h.Identify != nil && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 { // what was only shown proves nothing
 		x.call.Source = h.Identify(r.TLS)
 	}

@@ -131,18 +131,28 @@ func (x *exchange) run() error {
 }
 
 // refuse returns why the request may not enter the stack, if it may not.
-func (x *exchange) refuse() *mesh.Fault {
+func (x *exchange) refuse() *mesh.Fault { return refusal(x.req, x.malformed, x.h.Pseudonym) }
+
+// Refusal returns why a request, as it came, would not enter the stack of a Handler of
+// that pseudonym; nil where it would.
+func Refusal(r *http.Request, pseudonym string) *mesh.Fault {
+	return refusal(r, malformed(r), pseudonym)
+}
+
+// refusal is Refusal of a request whose form has been looked at; hop-by-hop fields may
+// have gone since.
+func refusal(r *http.Request, malformed, pseudonym string) *mesh.Fault {
 	switch {
-	case x.req.Method == http.MethodConnect, x.req.Method == http.MethodTrace: // TRACE would show the client what we add
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // TRACE would show the client what we add
 		return &mesh.Fault{
-			Kind: mesh.MethodNotAllowed, Message: x.req.Method + " is not supported here.",
+			Kind: mesh.MethodNotAllowed, Message: r.Method + " is not supported here.",
 			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
 		}
-	case x.malformed != "":
-		return &mesh.Fault{Kind: mesh.Malformed, Message: x.malformed}
-	case !validHost(x.req.Host):
+	case malformed != "":
+		return &mesh.Fault{Kind: mesh.Malformed, Message: malformed}
+	case !validHost(r.Host):
 		return &mesh.Fault{Kind: mesh.Malformed, Message: "The host is not valid."}
-	case Passed(x.req.Header, x.h.Pseudonym):
+	case Passed(r.Header, pseudonym):
 		return &mesh.Fault{Kind: mesh.Loop}
 	}
 	return nil

@@ -48,9 +48,9 @@ func misframed(r *http.Request) bool {
 	return len(values) > 1 || err != nil || r.ContentLength != int64(n)
 }
 
-// measure notes the size of the header as it came. Of its lines net/http has taken
+// Measure notes the size of the header as it came, as a Handler does first. Of its lines net/http has taken
 // out Host, Transfer-Encoding and Trailer.
-func measure(call *mesh.Call, header http.Header) {
+func Measure(call *mesh.Call, header http.Header) {
 	for name, values := range header {
 		call.Fields += len(values)
 		for _, value := range values {

@@ -77,6 +77,9 @@ func (l *loader) block(p place, tags reflect.StructTag, v reflect.Value) {
 	fields := fieldsOf(v.Type())
 	if p.node.Kind == yaml.ScalarNode {
 		if f, ok := shortOf(fields); ok {
+			if f.key != "" {
+				l.lines[under(p.path, f.key)] = p.line
+			}
 			l.value(p, f.tags, v.Field(f.index))
 			return
 		}

@@ -196,3 +196,7 @@ func (m Map) String() string {
 	}
 	return strings.TrimSpace(string(text))
 }
+
+// Sensitive reports whether a header or parameter of this name is likely to carry a
+// secret.
+func Sensitive(name string) bool { return sensitive.MatchString(name) }

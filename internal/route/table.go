@@ -26,8 +26,9 @@ func (e *RuleError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e
 // Table finds the rule that a request meets. It never changes: many goroutines may
 // use it at once.
 type Table[T any] struct {
-	rules []Rule[T]
-	index index
+	rules   []Rule[T]
+	entries []*entry // ranked
+	index   index
 }
 
 // NewTable ranks rules. Its error joins a *RuleError for every fault of every rule:
@@ -55,7 +56,7 @@ func NewTable[T any](rules []Rule[T]) (*Table[T], error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	t.index = newIndex(entries)
+	t.entries, t.index = entries, newIndex(entries)
 	return t, nil
 }
 

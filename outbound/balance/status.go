@@ -33,28 +33,32 @@ func (b *Balancer) Status() []EndpointStatus {
 	s := b.current(now)
 	all := make([]EndpointStatus, len(s.all))
 	for i, m := range s.all {
-		st := EndpointStatus{
-			Endpoint:  m.said,
-			Usable:    s.usable(m),
-			Warmth:    1,
-			InFlight:  int(m.place.inFlight.Load()),
-			Waiting:   int(m.place.waiting.Load()),
-			Latency:   time.Duration(m.cost.at(now)),
-			Successes: m.successes.Load(),
-			Failures:  m.failures.Load(),
-		}
-		if s.slowed {
-			st.Warmth = b.warmth(m.endpoint, now)
-		}
-		if until := m.ejectedUntil.Load(); until > int64(now) {
-			st.EjectedUntil = b.epoch.Add(time.Duration(until))
-		}
-		for _, c := range *m.circuits.Load() {
-			st.Breakers = append(st.Breakers, b.breakerStatus(c, now))
-		}
-		all[i] = st
+		all[i] = b.status(s, m, now)
 	}
 	return all
+}
+
+func (b *Balancer) status(s *snapshot, m *member, now time.Duration) EndpointStatus {
+	st := EndpointStatus{
+		Endpoint:  m.said,
+		Usable:    s.usable(m),
+		Warmth:    1,
+		InFlight:  int(m.place.inFlight.Load()),
+		Waiting:   int(m.place.waiting.Load()),
+		Latency:   time.Duration(m.cost.at(now)),
+		Successes: m.successes.Load(),
+		Failures:  m.failures.Load(),
+	}
+	if s.slowed {
+		st.Warmth = b.warmth(m.endpoint, now)
+	}
+	if until := m.ejectedUntil.Load(); until > int64(now) {
+		st.EjectedUntil = b.epoch.Add(time.Duration(until))
+	}
+	for _, c := range *m.circuits.Load() {
+		st.Breakers = append(st.Breakers, b.breakerStatus(c, now))
+	}
+	return st
 }
 
 func (b *Balancer) breakerStatus(c *circuit, now time.Duration) BreakerStatus {

@@ -24,7 +24,10 @@ type Memory struct {
 	shards []shard // a power of two
 }
 
-var _ Store = (*Memory)(nil)
+var (
+	_ Store  = (*Memory)(nil)
+	_ Peeker = (*Memory)(nil)
+)
 
 type shard struct {
 	max int64 // bytes
@@ -71,6 +74,17 @@ func (m *Memory) Get(key string) (variants []*Entry, epoch uint64) {
 		variants = at.Value.(*record).variants
 	}
 	return variants, epoch
+}
+
+// Peek implements Peeker.
+func (m *Memory) Peek(key string) []*Entry {
+	s, _ := m.locate(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.records[key]; ok {
+		return at.Value.(*record).variants
+	}
+	return nil
 }
 
 // Put implements Store.
