@@ -90,6 +90,17 @@ func (r Retry) reason(method string, resp *http.Response, err error) string {
 	return word
 }
 
+// outcomeOf returns the word of On for an outcome, whether or not it may be repeated.
+func outcomeOf(resp *http.Response, err error) string {
+	if err == nil {
+		return strconv.Itoa(resp.StatusCode)
+	}
+	if f := mesh.AsFault(err); !f.ByClient {
+		return wordOf(f.Kind)
+	}
+	return ""
+}
+
 // wordOf returns the word of On for kind; empty for what no other attempt mends.
 func wordOf(kind mesh.Kind) string {
 	switch kind {

@@ -2,10 +2,7 @@ package outbound
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 
 	"outrider/internal/mesh"
 )
@@ -17,28 +14,11 @@ const probeAgent = "outrider-health"
 // connection of its own: it meets what a new caller would meet. Balancer and
 // breakers do not hear of it, and a redirect is an answer like any other.
 func (s *Service) probe(ctx context.Context, e mesh.Endpoint, path string) (int, error) {
-	target, err := url.ParseRequestURI(path)
-	if err != nil {
-		return 0, fmt.Errorf("probe: path %q: %w", path, err)
-	}
-	call := mesh.NewCall(ctx)
-	defer call.End(mesh.Result{})
-	req := (&http.Request{
-		Method:     http.MethodGet,
-		URL:        &url.URL{Scheme: wireScheme(e), Host: e.Address, Path: target.Path, RawPath: target.RawPath, RawQuery: target.RawQuery},
-		Host:       e.Host,
-		Header:     http.Header{"User-Agent": {probeAgent}},
-		Body:       http.NoBody,
-		ProtoMajor: 1,
-		ProtoMinor: 1,
-		Close:      true,
-	}).WithContext(call.Context())
-	t := newTransport(s.dialer(e), HostService)
-	defer t.CloseIdleConnections()
-	resp, err := t.RoundTrip(req)
+	resp, done, err := s.get(ctx, e, path, probeAgent)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	_, _ = io.CopyN(io.Discard, resp.Body, drainLimit)
 	_ = resp.Body.Close()
 	return resp.StatusCode, nil

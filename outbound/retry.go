@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/internal/mesh"
@@ -42,7 +43,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			worst = moreTelling(worst, mesh.AsFault(err))
 		}
 		reason, wait := r.again(a, n, resp, err)
-		if reason == "" || !up.repeatable() || !r.afford(n, reason) {
+		if reason == "" || !r.may(call, up) || !r.afford(call, n, reason) {
 			if err != nil {
 				return nil, worst
 			}
@@ -62,6 +63,9 @@ func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reas
 		return "", 0
 	}
 	reason = r.policy.reason(a.req.Method, resp, err)
+	if reason == "" && !idempotent(a.req.Method) && slices.Contains(r.policy.On, outcomeOf(resp, err)) {
+		a.call.Acts |= mesh.NotIdempotent
+	}
 	if reason == "" || a.call.Context().Err() != nil { // where that has ended, nobody waits for the answer
 		return "", 0
 	}
@@ -75,15 +79,26 @@ func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reas
 		wait = max(wait, asked)
 	}
 	if at := a.call.Deadline(); !at.IsZero() && !now.Add(wait).Before(at) {
+		a.call.Acts |= mesh.NoTime
 		return "", 0
 	}
 	return reason, wait
 }
 
+// may reports whether the body can be sent again.
+func (r *retrier) may(call *mesh.Call, up *upload) bool {
+	if up.repeatable() {
+		return true
+	}
+	call.Acts |= mesh.NoReplay
+	return false
+}
+
 // afford takes extra attempt n+1 from the budget. It comes last: only what will be
 // made is paid for.
-func (r *retrier) afford(n int, reason string) bool {
+func (r *retrier) afford(call *mesh.Call, n int, reason string) bool {
 	if !r.ledger.withdraw(r.policy.Budget, time.Now()) {
+		call.Acts |= mesh.NoBudget
 		if r.events.BudgetExhausted != nil {
 			r.events.BudgetExhausted(r.service)
 		}

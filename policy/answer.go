@@ -143,6 +143,9 @@ func Respond(c RespondConfig) http.RoundTripper {
 // reply returns a response, header being its own. It has no protocol version, since
 // nobody sent it: the edge adds a Via only to what it forwards.
 func reply(req *http.Request, status int, header http.Header, body string) *http.Response {
+	if call := mesh.From(req); call != nil && call.Acts&mesh.Preflight == 0 {
+		call.Acts |= mesh.Direct
+	}
 	resp := &http.Response{
 		Status:     strconv.Itoa(status) + " " + http.StatusText(status),
 		StatusCode: status,

@@ -45,9 +45,11 @@ func (r *answer) result() string {
 func (a *Auth) identify(call *mesh.Call, token string) (*identity, error) {
 	key := sha256.Sum256([]byte(token))
 	if id, ok := a.cache.get(key); ok {
+		call.Acts |= mesh.AuthCached
 		a.cfg.Checked((&answer{id: id}).result(), true)
 		return id, nil
 	}
+	call.Acts |= mesh.AuthAsked
 	c, own := a.join(key, token, call)
 	if !c.settled() { // a settled one is taken even by a caller who is leaving
 		ctx := call.Context()

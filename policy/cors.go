@@ -63,6 +63,7 @@ func NewCORS(c CORSConfig) (mesh.Layer, error) {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 			if isPreflight(req) {
+				mesh.From(req).Acts |= mesh.Preflight
 				return p.preflight(req), nil
 			}
 			origin := theOrigin(req.Header) // now: layers below may edit the header

@@ -26,10 +26,11 @@ func (l *Limiter) Layer() mesh.Layer {
 func (l *Limiter) roundTrip(next http.RoundTripper, req *http.Request) (*http.Response, error) {
 	v := l.take(l.key.of(req))
 	if !v.allowed {
-		f := &mesh.Fault{Kind: mesh.Limited, RetryAfter: v.reset, Header: make(http.Header, 2)}
+		f := &mesh.Fault{Kind: mesh.Limited, RetryAfter: v.reset, Rule: l.is, Header: make(http.Header, 2)}
 		l.report(f.Header, v)
 		return nil, f
 	}
+	mesh.From(req).Acts |= mesh.LimitPassed
 	resp, err := next.RoundTrip(req)
 	if err != nil {
 		return nil, amend(err, func(h http.Header) { l.report(h, v) })

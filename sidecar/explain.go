@@ -72,10 +72,13 @@ func refusal(status string, said []byte) error {
 	var problem struct {
 		Error string `json:"error"`
 	}
-	if err := json.Unmarshal(said, &problem); err != nil || problem.Error == "" {
-		return errors.New(status + ": " + strings.TrimSpace(string(said)))
+	switch err := json.Unmarshal(said, &problem); {
+	case err == nil && problem.Error != "":
+		return errors.New(problem.Error)
+	case err != nil && len(said) > 0: // a sentence already
+		return errors.New(strings.TrimSpace(string(said)))
 	}
-	return errors.New(problem.Error)
+	return errors.New(status)
 }
 
 func newExplain() *cobra.Command {

@@ -7,6 +7,7 @@
 //	sidecar health
 //	sidecar drain
 //	sidecar explain GET http://shop.example/api/users
+//	sidecar why 01a2138b-6749-7911-ac80-0aaaf25d4ccf
 //	sidecar inject  deployment.yaml
 //	sidecar demo
 //
@@ -83,7 +84,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDrain(), newExplain(), newInject(), newDemo())
+	root.AddCommand(newRun(), newIngress(), newCheck(), newHealth(), newDrain(), newExplain(), newWhy(), newInject(), newDemo())
 	return root
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outrider/internal/explain"
+	"outrider/internal/why"
 )
 
 // Config is what the port shows and what it can do. Each function is called from
@@ -27,7 +28,10 @@ type Config struct {
 	Services func() []Service // what New's page and /services show
 
 	// Explain says what a request would meet; its error is a mistake in the question.
-	Explain    func(context.Context, explain.Question) (explain.Answer, error)
+	Explain func(context.Context, explain.Question) (explain.Answer, error)
+	// Why says what is known of the request with an ID, here and at the proxies that it passed.
+	Why func(ctx context.Context, id string) why.Answer
+
 	Listeners  func() []string             // what is listened on, such as "ingress 0.0.0.0:8080"
 	Reload     func(context.Context) error // nil error: the new configuration is in use
 	LastReload func() Reload               // the zero Reload: none yet
@@ -86,6 +90,9 @@ func New(c Config) http.Handler {
 	}
 	if c.Explain != nil {
 		mux.Handle("/explain", only(http.HandlerFunc(p.explain), http.MethodGet, http.MethodPost))
+	}
+	if c.Why != nil {
+		mux.Handle("/why", only(http.HandlerFunc(p.why), http.MethodGet))
 	}
 	if c.Level != nil {
 		mux.Handle("/log-level", only(http.HandlerFunc(p.logLevel), http.MethodGet, http.MethodPost))

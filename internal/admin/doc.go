@@ -20,6 +20,7 @@
 //	GET  /services       services and endpoints, as JSON
 //	GET  /explain        what a request would meet: ?method=GET&url=http://shop/x&header=Name:+value
 //	POST /explain        the same, asked in JSON
+//	GET  /why            what was decided about a request: ?id= and its X-Request-ID
 //	GET  /log-level      the log's level
 //	POST /log-level      changes it: level=debug, info, warn or error
 //	POST /reload         reads the configuration again

@@ -29,19 +29,34 @@ func (p *port) explain(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusUnprocessableEntity, "This cannot be explained: "+err.Error())
 		return
 	}
-	w.Header().Set("Vary", "Accept")
-	if wantsJSON(r) {
-		answer(w, http.StatusOK, said)
-		return
-	}
-	text(w, said.Text())
+	either(w, r, http.StatusOK, said)
 }
 
-// text answers in plain text.
-func text(w http.ResponseWriter, said string) {
+// why answers likewise. That nothing is known of a request is 404.
+func (p *port) why(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("id")
+	if id == "" {
+		problem(w, http.StatusBadRequest, "Say which request is meant by its X-Request-ID, as in /why?id=…")
+		return
+	}
+	said := p.cfg.Why(r.Context(), id)
+	status := http.StatusOK
+	if len(said.Records) == 0 {
+		status = http.StatusNotFound
+	}
+	either(w, r, status, said)
+}
+
+// either answers in JSON when asked, and else in text.
+func either(w http.ResponseWriter, r *http.Request, status int, said interface{ Text() string }) {
+	w.Header().Set("Vary", "Accept")
+	if wantsJSON(r) {
+		answer(w, status, said)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write([]byte(said)) // a client that left is no fault of ours
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(said.Text())) // a client that left is no fault of ours
 }
 
 // question reads what is asked from the query or, where it is posted, from the body.

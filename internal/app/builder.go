@@ -14,6 +14,7 @@ import (
 	"outrider/internal/identity"
 	"outrider/internal/mesh"
 	"outrider/internal/route"
+	"outrider/internal/why"
 	"outrider/policy"
 	"outrider/policy/cache"
 )
@@ -89,13 +90,21 @@ func (b *builder) fault(line int, err error) {
 	}
 }
 
-// observed has a request that never reached the stack counted, logged and traced as if
-// it had.
+// observed has a request that never reached the stack meet those of its layers that
+// count, note and trace, as if it had.
 func observed(layers ...mesh.Layer) func(*http.Request, *mesh.Fault) {
 	return func(req *http.Request, f *mesh.Fault) {
 		refusal := mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, f })
 		_, _ = mesh.Stack(refusal, layers...).RoundTrip(req) //nolint:bodyclose // there is no response
 	}
+}
+
+// who names a way in for people.
+func who(direction string, cfg *config.Config) string {
+	if cfg.Service == nil {
+		return direction
+	}
+	return direction + " of " + cfg.Service.Name
 }
 
 func (b *builder) serverTLS() {
@@ -171,10 +180,20 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 	way := b.way(direction)
 	// Above every rule: they all ask who the client is.
 	way.pseudonym, way.hops, way.forward = forward.Pseudonym, bridge.NewHops(forward.Protected), bridge.Forward(forward)
+	note := b.p.decisions.Layer(why.Config{
+		Hop: way.pseudonym, Who: who(direction, cfg), Direction: direction, File: cfg.File, Because: b.g.because,
+	})
+	var reserved mesh.Layer
+	if direction == "inbound" {
+		reserved = b.p.reserved(b.g)
+	}
 	return bridge.New(bridge.Config{
 		Stack: mesh.Stack(stack,
 			// Above all others: it sees what each of them answers.
 			observe,
+			// Above every rule, which the proxies' own questions do not meet.
+			reserved,
+			note,
 			way.forward,
 			// Above every rule that edits the request: it tells what came in. Below the
 			// forwarding layer: X-Request-ID is believed only from who may say it.
@@ -183,7 +202,7 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 		Pseudonym: forward.Pseudonym,
 		Protected: forward.Protected,
 		Identify:  identity.Peer,
-		Refused:   observed(observe, traces),
+		Refused:   observed(observe, note, traces),
 		Log:       b.p.log,
 	})
 }

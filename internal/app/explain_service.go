@@ -259,7 +259,7 @@ func (x *explanation) balance(c planned, p outbound.Plan) explain.Layer {
 	b := p.Balance
 	l := explain.Layer{Name: "balance", Does: explain.Passes}
 	policy := x.set("load_balancing.policy", b.Policy, x.own(c, "load_balancing", "policy")...)
-	where := x.set("endpoints", len(b.Candidates), x.where(c)...)
+	where := x.set("endpoints", len(b.Candidates), whereabouts(c)...)
 	l.Settings = []explain.Setting{where, policy}
 	l.Says = fmt.Sprintf("%d of %d endpoints are healthy", b.Healthy, b.Present)
 	if b.Panic {
@@ -278,13 +278,4 @@ func (x *explanation) balance(c planned, p outbound.Plan) explain.Layer {
 		}
 	}
 	return l
-}
-
-// where is what says where the service's endpoints are.
-func (x *explanation) where(c planned) []string {
-	if c.is == nil {
-		return []string{"service.app"}
-	}
-	key := config.Key("services", c.name)
-	return []string{config.Key(key, "url"), config.Key(key, "instances"), config.Key(key, "consul"), key}
 }

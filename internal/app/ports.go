@@ -97,6 +97,7 @@ func (p *Proxy) adminConfig(token func() string) admin.Config {
 		Config:    func() any { return p.current.Load().cfg.Redacted() },
 		Services:  p.adminServices,
 		Explain:   p.Explain,
+		Why:       p.Why,
 		Level:     p.o.Level,
 		Reload:    p.Reload,
 		Leave:     p.Leave,

@@ -16,6 +16,7 @@ import (
 	"outrider/internal/admin"
 	"outrider/internal/config"
 	"outrider/internal/telemetry"
+	"outrider/internal/why"
 )
 
 // Options are what a proxy needs from whoever starts it.
@@ -52,6 +53,8 @@ type Proxy struct {
 	access *telemetry.AccessLog
 	name   string // the Via pseudonym's beginning
 	began  time.Time
+
+	decisions *why.Ring // about the latest requests
 
 	life      context.Context // of all that serves; ends with the drain
 	taking    context.Context // of what may begin anew; ends where the drain begins
@@ -96,6 +99,9 @@ func New(o Options) *Proxy {
 		access: tel.AccessLog(o.Access, o.Log),
 		name:   pseudonym(),
 		began:  time.Now(),
+
+		decisions: why.NewRing(),
+
 		asked:  make(chan struct{}, 1),
 		probes: make(chan struct{}, maxProbes),
 		table:  openFile,

@@ -26,6 +26,7 @@ type Call struct {
 	Route      *Route         // router: which rule matched; nil before and when none did
 	Service    Service        // split layer: where it goes
 	Trace      Trace          // trace layer: its place in a trace; nil where requests are not traced
+	Acts       Act            // layers above the attempts: each adds what it did
 
 	// Attempts are the tries so far, oldest first. The retry layer appends; an
 	// attempt writes only its own element.

@@ -17,6 +17,7 @@ type Fault struct {
 	Message    string        // one plain sentence for the client; empty means the Kind's own
 	Header     http.Header   // further fields of the answer, such as RateLimit; may be nil
 	Endpoint   string        // the address that failed; empty when none was reached for
+	Rule       string        // which of several rules of the Kind said no, such as a rate limit's name; empty where there is one
 	Err        error         // the cause, for logs and trusted peers; may be nil
 }
 

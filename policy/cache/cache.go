@@ -131,13 +131,13 @@ func (c *Cache) roundTrip(req *http.Request, next http.RoundTripper) (*http.Resp
 	now := c.now()
 	kept, why := choose(variants, req.Header, asked, now)
 	if kept != nil {
-		c.observed(Hit)
+		c.note(req, Hit)
 		return c.answer(req, kept, now), nil
 	}
 	if asked.onlyIfCached {
 		return nil, c.unsatisfied()
 	}
-	c.observed(Miss)
+	c.note(req, Miss)
 	return c.fetch(req, next, place{key, epoch}, why)
 }
 
@@ -150,7 +150,7 @@ func (c *Cache) passMethod(req *http.Request, next http.RoundTripper) (*http.Res
 	if !safe {
 		key = c.keyOf(req) // now: layers below may edit the request
 	}
-	c.observed(Bypass)
+	c.note(req, Bypass)
 	resp, err := next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -167,13 +167,30 @@ func (c *Cache) pass(req *http.Request, next http.RoundTripper, asked directives
 	if asked.onlyIfCached {
 		return nil, c.unsatisfied()
 	}
-	c.observed(Bypass)
+	c.note(req, Bypass)
 	resp, err := next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	resp.Header.Add("Cache-Status", c.members[why].forwarded)
 	return resp, nil
+}
+
+// note tells of a result: who counts it, and who asks about the call later.
+func (c *Cache) note(req *http.Request, result string) {
+	c.observed(result)
+	call := mesh.From(req)
+	if call == nil {
+		return
+	}
+	switch result {
+	case Hit:
+		call.Acts |= mesh.CacheHit
+	case Miss:
+		call.Acts |= mesh.CacheMiss
+	case Bypass:
+		call.Acts |= mesh.CacheBypass
+	}
 }
 
 // fetch passes a request on, and has the answer copied where it may be kept.

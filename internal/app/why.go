@@ -1,0 +1,176 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"outrider/internal/why"
+	"outrider/outbound"
+)
+
+// The bounds of an answer that several hops have a part in.
+const (
+	maxHops   = 8       // from one proxy to the next
+	maxAsked  = 16      // hops that one proxy asks, at once
+	maxAnswer = 1 << 20 // bytes of a hop's answer
+	joinTime  = 3 * time.Second
+	hopMargin = 100 * time.Millisecond // of a hop's time, for its answer's way
+)
+
+// hopAnswer is what one proxy answers another.
+type hopAnswer struct {
+	Records []why.Record `json:"records"`
+}
+
+// Why says what is known of the requests with that ID: here, and at the proxies that
+// they passed, which are asked. It takes three seconds at most.
+func (p *Proxy) Why(ctx context.Context, id string) why.Answer {
+	g := p.current.Load()
+	if g == nil {
+		return why.NewAnswer(id, nil)
+	}
+	records := why.Nest(p.decisions.Find(id))
+	j := &joiner{g: g, depth: maxHops, until: time.Now().Add(joinTime)}
+	j.join(ctx, records)
+	return why.NewAnswer(id, records)
+}
+
+// nested returns those records of a direction that came from the hop of that name, with
+// what the app called meanwhile. Of a hop that is not named, all are returned.
+func nested(records []why.Record, direction, from string) []why.Record {
+	tops := []why.Record{}
+	for _, r := range why.Nest(records) {
+		if r.Direction == direction && (from == "" || r.From == from) {
+			tops = append(tops, r)
+		}
+	}
+	return tops
+}
+
+// joiner asks the next hops, for one answer.
+type joiner struct {
+	g     *generation
+	depth int // hops that may yet be asked, one behind the other
+	until time.Time
+	asked int
+	asks  sync.WaitGroup
+}
+
+// hop is an endpoint, and the attempts of one record that reached it, in their order.
+type hop struct {
+	record   *why.Record
+	service  *service
+	address  string
+	attempts []*why.Attempt
+}
+
+// join asks about the attempts of all records, and of what was called meanwhile, and
+// waits for the answers.
+func (j *joiner) join(ctx context.Context, records []why.Record) {
+	ctx, cancel := context.WithDeadline(ctx, j.until)
+	defer cancel()
+	for i := range records {
+		j.record(ctx, &records[i])
+		for k := range records[i].Calls {
+			j.record(ctx, &records[i].Calls[k])
+		}
+	}
+	j.asks.Wait()
+}
+
+// record begins to ask each endpoint that one record's attempts reached.
+func (j *joiner) record(ctx context.Context, r *why.Record) {
+	if r.Direction == "inbound" { // behind it is the app
+		return
+	}
+	s := j.g.named(r.Service)
+	hops := map[string]*hop{}
+	var order []*hop
+	for i := range r.Attempts {
+		a := &r.Attempts[i]
+		if !a.Reached() {
+			continue
+		}
+		h := hops[a.Endpoint]
+		switch {
+		case h != nil:
+		case s == nil:
+			a.Note = "the service is not there any more"
+			continue
+		case j.asked >= maxAsked || j.depth <= 0:
+			a.Note = "not asked: too many hops"
+			continue
+		default:
+			h = &hop{record: r, service: s, address: a.Endpoint}
+			hops[a.Endpoint] = h
+			j.asked++
+			order = append(order, h)
+		}
+		h.attempts = append(h.attempts, a)
+	}
+	for _, h := range order {
+		j.asks.Go(func() { j.ask(ctx, h) })
+	}
+}
+
+// named returns the service of that name, nil where there is none.
+func (g *generation) named(name string) *service {
+	for _, s := range g.services {
+		if s.name == name {
+			return s
+		}
+	}
+	for _, f := range g.finders {
+		if s := f.peek(name); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// ask asks one endpoint, and gives each attempt there its record: they come in the
+// order of the attempts.
+func (j *joiner) ask(ctx context.Context, h *hop) {
+	records, err := j.fetch(ctx, h)
+	for i, a := range h.attempts {
+		switch {
+		case err != nil:
+			a.Note = "what happened there is not known: " + err.Error()
+		case i < len(records):
+			a.Next = &records[i]
+		default:
+			a.Note = "nothing is known of it there"
+		}
+	}
+}
+
+var errNoProxy = errors.New("no proxy of ours answers there")
+
+func (j *joiner) fetch(ctx context.Context, h *hop) ([]why.Record, error) {
+	q := url.Values{
+		"id": {h.record.ID}, "from": {h.record.Hop},
+		"depth":  {strconv.Itoa(j.depth - 1)},
+		"within": {strconv.FormatInt((time.Until(j.until) - hopMargin).Milliseconds(), 10)},
+	}
+	status, kind, body, err := h.service.Ask(ctx, h.address, reservedWhy+"?"+q.Encode(), maxAnswer)
+	switch {
+	case errors.Is(err, outbound.ErrStranger), errors.Is(err, outbound.ErrNotThere):
+		return nil, fmt.Errorf("it was not asked, since %w", err)
+	case err != nil:
+		return nil, err
+	case kind != whyKind || status != http.StatusOK:
+		return nil, errNoProxy
+	}
+	var a hopAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, fmt.Errorf("its answer cannot be read: %w", err)
+	}
+	return a.Records, nil
+}
