@@ -10,7 +10,7 @@ import (
 
 // because returns the setting that is responsible for a fault and who set it, such as
 // "gateway.yml:12 (services.orders.timeout)"; empty where none is: the client is, or
-// we are.
+// we are. Without a fault it is what kept a failure from being repeated.
 func (g *generation) because(call *mesh.Call, f *mesh.Fault) string {
 	keys := g.responsible(call, f)
 	if len(keys) == 0 {
@@ -26,6 +26,9 @@ func (g *generation) because(call *mesh.Call, f *mesh.Fault) string {
 // first.
 func (g *generation) responsible(call *mesh.Call, f *mesh.Fault) []string {
 	p := g.plans[call.Route]
+	if f == nil {
+		return g.unrepeated(p, call)
+	}
 	switch f.Kind {
 	case mesh.URITooLong:
 		return []string{"limits.uri_bytes"}
@@ -63,6 +66,15 @@ func (g *generation) responsible(call *mesh.Call, f *mesh.Fault) []string {
 		}
 	}
 	return nil
+}
+
+// unrepeated is the budget that kept an attempt from being repeated.
+func (g *generation) unrepeated(p *plan, call *mesh.Call) []string {
+	if p == nil || call.Acts&mesh.NoBudget == 0 {
+		return nil
+	}
+	service := config.Key("services", string(call.Service))
+	return []string{config.Key(p.key, "retries", "budget"), config.Key(service, "retries", "budget")}
 }
 
 // limited is the limit that was reached, of those that the request met.

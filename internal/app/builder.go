@@ -44,7 +44,6 @@ func (p *Proxy) build(cfg *config.Config, last *generation) (*generation, error)
 	g := &generation{
 		cfg:      cfg,
 		handlers: map[string]http.Handler{},
-		plans:    map[*mesh.Route]*plan{},
 		ways:     map[string]*way{},
 		services: shelf[*service]{},
 		limiters: shelf[*policy.Limiter]{},
@@ -226,7 +225,7 @@ func (b *builder) route(r *config.Route, origin func(*config.Route, *inbound.Rou
 	}
 	b.share(r, out.Is)
 	p := &plan{rule: r, key: b.keyOfRule(r)}
-	b.g.plans[out.Is] = p
+	b.g.remember(out.Is, p)
 	out.Rewrite.StripPath = r.StripPath
 	if r.Rewrite != nil {
 		out.Rewrite.Path, out.Rewrite.Host = r.Rewrite.Path, r.Rewrite.Host

@@ -58,7 +58,7 @@ func (b *builder) undeclared(routes []*config.Route) []inbound.Route {
 		is.Service, origin = undeclaredLabel, f
 	}
 	rule := inbound.Route{Match: route.Match{Path: anyPath}, Is: is, Origin: origin}
-	b.g.plans[is] = &plan{rule: &config.Route{Path: anyPath}, key: "outbound.undeclared", made: rule}
+	b.g.remember(is, &plan{rule: &config.Route{Path: anyPath}, key: "outbound.undeclared", made: rule})
 	return []inbound.Route{rule}
 }
 

@@ -44,6 +44,14 @@ type way struct {
 	paths     *route.Table[policy.PathLimit] // nil: none
 }
 
+// remember keeps what the rule that is so called was made of.
+func (g *generation) remember(is *mesh.Route, p *plan) {
+	if g.plans == nil {
+		g.plans = map[*mesh.Route]*plan{}
+	}
+	g.plans[is] = p
+}
+
 // plan returns the plan of the rule that out is to become.
 func (b *builder) plan(out *inbound.Route) *plan { return b.g.plans[out.Is] }
 

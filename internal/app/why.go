@@ -151,18 +151,30 @@ func (j *joiner) ask(ctx context.Context, h *hop) {
 	}
 }
 
-var errNoProxy = errors.New("no proxy of ours answers there")
+var (
+	errNoProxy = errors.New("no proxy of ours answers there")
+	errSlow    = errors.New("nobody answers there in time")
+)
+
+// patience is how long one hop may take, further ones that it asks included: half of
+// what is left, so that one that is silent leaves time to say so.
+func (j *joiner) patience() time.Duration { return max(time.Until(j.until)/2, 0) }
 
 func (j *joiner) fetch(ctx context.Context, h *hop) ([]why.Record, error) {
+	patience := j.patience()
 	q := url.Values{
 		"id": {h.record.ID}, "from": {h.record.Hop},
 		"depth":  {strconv.Itoa(j.depth - 1)},
-		"within": {strconv.FormatInt((time.Until(j.until) - hopMargin).Milliseconds(), 10)},
+		"within": {strconv.FormatInt((patience - hopMargin).Milliseconds(), 10)},
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
+	defer cancel()
 	status, kind, body, err := h.service.Ask(ctx, h.address, reservedWhy+"?"+q.Encode(), maxAnswer)
 	switch {
 	case errors.Is(err, outbound.ErrStranger), errors.Is(err, outbound.ErrNotThere):
 		return nil, fmt.Errorf("it was not asked, since %w", err)
+	case errors.Is(context.Cause(ctx), errSlow), ctx.Err() != nil:
+		return nil, errSlow
 	case err != nil:
 		return nil, err
 	case kind != whyKind || status != http.StatusOK:

@@ -34,8 +34,9 @@ type Config struct {
 	Direction string // ingress, inbound or outbound
 	File      string // of the configuration
 
-	// Because returns the setting that is responsible for a fault, empty where none is
-	// or it is not known. It is asked once for each fault. Nil knows none.
+	// Because returns the setting that is responsible for a fault, or without one for a
+	// failure that was not repeated; empty where none is or it is not known. It is asked
+	// once for each. Nil knows none.
 	Because func(*mesh.Call, *mesh.Fault) string
 }
 
@@ -201,9 +202,9 @@ func (e *entry) finish(r mesh.Result) {
 	if r.Err != nil {
 		f = mesh.AsFault(r.Err)
 		e.code, e.err = f.Kind.Code(), cause(f)
-		if e.config.Because != nil {
-			e.because = e.config.Because(call, f)
-		}
+	}
+	if (f != nil || e.acts&mesh.NoBudget != 0) && e.config.Because != nil {
+		e.because = e.config.Because(call, f)
 	}
 	e.note(call.Attempts)
 	to := &e.ring.latest
@@ -238,12 +239,13 @@ func (e *entry) note(all []mesh.Attempt) {
 func cause(f *mesh.Fault) string {
 	text := f.Text()
 	if f.Err != nil {
+		said := strings.TrimSuffix(text, ".")
 		err := f.Err
 		var withURL *url.Error
 		if errors.As(err, &withURL) && withURL.Err != nil {
 			err = withURL.Err
 		}
-		text = err.Error()
+		text = said + ": " + err.Error()
 	}
 	if len(text) > maxError {
 		text = strings.ToValidUTF8(text[:maxError], "") + "…"
