@@ -26,7 +26,7 @@ demo: build ## Run example services, their sidecars and the ingress on localhost
 
 .PHONY: test
 test: consul compose promtool python ## Run every test with the race detector, the integration tests too
-	PATH="$$PATH:$(dir $(PROMTOOL))" OUTRIDER_CACHE=$(CACHE) go test -race -shuffle=on -timeout 30m ./...
+	PATH="$$PATH:$(dir $(PROMTOOL))" TEST_TOOLS=$(CACHE) go test -race -shuffle=on -timeout 30m ./...
 
 .PHONY: consul
 consul: $(CONSUL) ## Build the Consul that the tests run against (once, about five minutes)

@@ -13,7 +13,7 @@ import (
 // dockerCompose is the file of docker compose, built from integration/compose.
 func dockerCompose(t *testing.T) string {
 	t.Helper()
-	cache := os.Getenv("OUTRIDER_CACHE")
+	cache := os.Getenv("TEST_TOOLS")
 	if cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {

@@ -67,7 +67,7 @@ func StartConsul(t testing.TB, acls bool) *Consul {
 // consulFile returns where the binary is, and fails the test where it is not.
 func consulFile(t testing.TB) string {
 	t.Helper()
-	cache := os.Getenv("OUTRIDER_CACHE")
+	cache := os.Getenv("TEST_TOOLS")
 	if cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
