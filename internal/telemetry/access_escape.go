@@ -9,7 +9,7 @@ import (
 // printable reports whether r can stand in a log as it is: what moves a terminal's
 // cursor, ends a line or turns the direction of text cannot.
 func printable(r rune) bool {
-	return r >= ' ' && r < 0x7f || r >= 0xa0 && r != utf8.RuneError && unicode.IsPrint(r)
+	return r != utf8.RuneError && unicode.IsPrint(r)
 }
 
 // escape escapes what stands in b from start on, as JSON would; spaces, too, where

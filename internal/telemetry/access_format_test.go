@@ -220,6 +220,7 @@ func harmless(t testing.TB, line string) {
 func FuzzLineFormats(f *testing.F) {
 	f.Add("GET", "/x", "curl", "refused")
 	f.Add("G T", "/\r\n\" 200", `\" - "`, "\x1b[31m\u2028\u202e\u009b\U000e0001")
+	f.Add("GET", "/", "\x7f", "a b")
 	f.Add("\xff", "\xed\xa0\x80", `\`, "😀 \\\"")
 	f.Fuzz(func(t *testing.T, method, path, agent, cause string) {
 		for _, text := range formats {

@@ -137,20 +137,18 @@ func (a *AccessLog) write() {
 		case <-a.closing:
 			closed = true
 		}
-		for batch := a.take(spare, closed); len(batch) > 0; batch = a.take(spare, closed) {
+		for batch := a.take(spare); len(batch) > 0; batch = a.take(spare) {
 			a.put(batch)
 			spare = batch[:0]
 		}
 	}
 }
 
-// take returns the lines that wait, and has the next ones wait in spare. The last time
-// that it returns none, it is over.
-func (a *AccessLog) take(spare []byte, closed bool) []byte {
+// take returns the lines that wait, if any, and has the next ones wait in spare.
+func (a *AccessLog) take(spare []byte) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.queue) == 0 {
-		a.over = closed
 		return nil
 	}
 	a.queue, a.hand = spare, a.queue

@@ -40,6 +40,9 @@
 // a status that HTTP does not know is `other`. Every family has a bound on its
 // series besides; past it, new ones are counted together under `_OTHER`.
 //
+// Durations are classic histograms for whoever reads text, and native ones besides, of
+// a bounded number of buckets, for a Prometheus that asks for protocol buffers.
+//
 // # Access log
 //
 // One line per request, as JSON or as [ParseLineFormat] says. Its fields, in the order

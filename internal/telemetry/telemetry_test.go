@@ -50,8 +50,6 @@ func everything(t *testing.T) *telemetry.Telemetry {
 	tel.Reload(false)
 	tel.Fault("ingress", mesh.HeaderTooLarge)
 	tel.Fault("inbound", mesh.Internal)
-	tel.Registered(func() bool { return true })
-	tel.CertificateExpiry(func() time.Time { return time.Now().Add(24 * time.Hour) })
 	tel.Connections(func() int { return 7 })
 	tel.CacheBytes(func() int64 { return 4096 })
 	tel.RateLimitKeys(func() int64 { return 12 })
