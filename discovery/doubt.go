@@ -141,7 +141,7 @@ func (w *vigil) judge(lost []*suspect, of int, now time.Time) {
 	}
 	if w.tally.doubted == 0 {
 		w.log.Warn("most endpoints have vanished from the catalogue at once: they stay until probes agree",
-			"vanished", len(lost)+before, "of", of+before, "at_most", orDefault(w.DoubtFor, 10*time.Minute))
+			"vanished", len(lost)+before, "of", of+before, "at_most", orDefault(w.DoubtFor, 10*time.Minute).String())
 	}
 	for _, d := range w.gone {
 		w.doubt(&suspect{endpoint: d.endpoint, unseen: true, place: -1}, now)

@@ -17,7 +17,7 @@ func TestLimiterPeekSpendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := l.Layer()(mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
 	}))
 	req := newRequest(t)
 	for i, want := range []policy.Left{
@@ -46,7 +46,7 @@ func TestLimiterPeekSpendsNothing(t *testing.T) {
 func TestShedTellsWhatIsInFlight(t *testing.T) {
 	s := policy.NewShed(1)
 	send := s.Layer()(mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
 	}))
 	req := newRequest(t)
 	resp, err := send.RoundTrip(req)

@@ -281,7 +281,7 @@ func (x *explanation) transform() bool {
 	if p.rule.Transform != nil {
 		t = p.rule.Transform
 	}
-	inbound.Rehearse(x.req, p.made.Transform) //nolint:bodyclose // the layer answers nothing
+	_, _ = inbound.Rehearse(x.req, p.made.Transform) //nolint:bodyclose // the layer answers nothing
 	own := config.Key(p.key, "transform")
 	settings := []explain.Setting{x.listed("transform"), x.set("envelope", t.Envelope, config.Key(own, "envelope"), "transform.envelope")}
 	for _, e := range []struct {
@@ -346,7 +346,7 @@ func (x *explanation) rewrite() bool {
 		return true
 	}
 	path, host := x.req.URL.EscapedPath(), x.req.Host
-	inbound.Rehearse(x.req, layer) //nolint:bodyclose // the layer answers nothing
+	_, _ = inbound.Rehearse(x.req, layer) //nolint:bodyclose // the layer answers nothing
 	says := path + " becomes " + x.req.URL.EscapedPath()
 	if x.req.Host != host {
 		says += ", " + host + " becomes " + x.req.Host

@@ -228,7 +228,7 @@ routing:
   - {path: /auth, service: gone, middleware: [auth]}
 auth: {validate_url: "http://nowhere/validate"}
 `, broken.URL, broken.URL), func(o *Options) { o.Lookup = names(nil) })
-	known := map[string]string{address(broken.URL): "BROKEN", address(g.url): "GATEWAY", "127.0.0.1:1 ": "GONE "}
+	known := map[string]string{address(broken.URL): "BROKEN", address(g.url): "GATEWAY", "127.0.0.1:1 ": "GONE "} //nolint:gocritic // the space ends the port
 	for range 3 {
 		_, _ = g.get("/broken")
 	}
