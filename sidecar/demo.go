@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -121,12 +122,20 @@ func (d *demo) gateway(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var where app.Addresses
+	started := make(chan app.Addresses, 1)
 	o.Hangup = hangups(ctx)
-	o.Started = func(a app.Addresses) { where = a }
-	o.Ready = func() { printTour(d.out, d.dir, where, d.instances) }
+	o.Started = func(a app.Addresses) { started <- a }
+	proxy := app.New(o)
 	ended := make(chan error, 1)
-	d.tasks.Go(func() { ended <- app.New(o).Run(ctx, first) })
+	d.tasks.Go(func() { ended <- proxy.Run(ctx, first) })
+	select {
+	case where := <-started:
+		if reachable(ctx, proxy) { // else the first line of the tour could fail
+			printTour(d.out, d.dir, where, d.instances)
+		}
+	case err = <-ended:
+		return err
+	}
 	select {
 	case err = <-ended:
 	case err = <-d.failed:
@@ -137,6 +146,23 @@ func (d *demo) gateway(ctx context.Context) error {
 		fmt.Fprintln(d.out, "\nstopped")
 	}
 	return err
+}
+
+// reachable waits until every service of the proxy has a healthy endpoint, a few seconds
+// at most, and reports false where ctx ended first.
+func reachable(ctx context.Context, p *app.Proxy) bool {
+	within, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for !p.Reachable() {
+		select {
+		case <-look.C:
+		case <-within.Done():
+			return ctx.Err() == nil
+		}
+	}
+	return true
 }
 
 // report hands on that a sidecar failed; the first to do so is enough.

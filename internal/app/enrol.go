@@ -56,6 +56,9 @@ func (p *Proxy) enrol(ctx context.Context, registrar Registrar) {
 	if registrar == nil {
 		return
 	}
+	// Else each instance would be in the registry as ill at first, for no reason but that
+	// nobody has asked its app yet.
+	p.current.Load().awaitApp(ctx)
 	p.enrolment.mu.Lock()
 	p.enrolment.begun = true
 	p.enrolment.mu.Unlock()

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"time"
 
 	"outrider/internal/admin"
@@ -160,4 +161,18 @@ func worst(e balance.EndpointStatus) balance.State {
 		state = max(state, b.State)
 	}
 	return state
+}
+
+// Reachable reports whether every service has an endpoint that is healthy.
+func (p *Proxy) Reachable() bool {
+	g := p.current.Load()
+	if g == nil {
+		return false
+	}
+	for _, s := range g.services {
+		if !slices.ContainsFunc(s.Status().Endpoints, func(e balance.EndpointStatus) bool { return stateOf(e) == "healthy" }) {
+			return false
+		}
+	}
+	return true
 }

@@ -183,3 +183,14 @@ func (g *generation) settings(key string) door.Settings {
 	}
 	return s
 }
+
+// awaitApp waits until the app has answered a check, a few seconds at most: one that
+// does not is known to be ill then.
+func (g *generation) awaitApp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	select {
+	case <-g.app.state.answered:
+	case <-ctx.Done():
+	}
+}
