@@ -59,13 +59,13 @@ type joiner struct {
 	g     *generation
 	depth int // hops that may yet be asked, one behind the other
 	until time.Time
-	asked int
-	asks  sync.WaitGroup
+	hops  []*hop
 }
 
-// hop is an endpoint, and the attempts of one record that reached it, in their order.
+// hop is an endpoint, and the attempts that one of our listeners made there under one
+// ID, in their order.
 type hop struct {
-	record   *why.Record
+	id, from string
 	service  *service
 	address  string
 	attempts []*why.Attempt
@@ -77,47 +77,51 @@ func (j *joiner) join(ctx context.Context, records []why.Record) {
 	ctx, cancel := context.WithDeadline(ctx, j.until)
 	defer cancel()
 	for i := range records {
-		j.record(ctx, &records[i])
+		j.collect(&records[i])
 		for k := range records[i].Calls {
-			j.record(ctx, &records[i].Calls[k])
+			j.collect(&records[i].Calls[k])
 		}
 	}
-	j.asks.Wait()
+	var asks sync.WaitGroup
+	for _, h := range j.hops {
+		asks.Go(func() { j.ask(ctx, h) })
+	}
+	asks.Wait()
 }
 
-// record begins to ask each endpoint that one record's attempts reached.
-func (j *joiner) record(ctx context.Context, r *why.Record) {
+// collect notes each endpoint that one record's attempts reached.
+func (j *joiner) collect(r *why.Record) {
 	if r.Direction == "inbound" { // behind it is the app
 		return
 	}
 	s := j.g.named(r.Service)
-	hops := map[string]*hop{}
-	var order []*hop
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
 		if !a.Reached() {
 			continue
 		}
-		h := hops[a.Endpoint]
+		h := j.hop(r, a.Endpoint)
 		switch {
 		case h != nil:
+			h.attempts = append(h.attempts, a)
 		case s == nil:
 			a.Note = "the service is not there any more"
-			continue
-		case j.asked >= maxAsked || j.depth <= 0:
+		case len(j.hops) >= maxAsked || j.depth <= 0:
 			a.Note = "not asked: too many hops"
-			continue
 		default:
-			h = &hop{record: r, service: s, address: a.Endpoint}
-			hops[a.Endpoint] = h
-			j.asked++
-			order = append(order, h)
+			j.hops = append(j.hops, &hop{id: r.ID, from: r.Hop, service: s, address: a.Endpoint, attempts: []*why.Attempt{a}})
 		}
-		h.attempts = append(h.attempts, a)
 	}
-	for _, h := range order {
-		j.asks.Go(func() { j.ask(ctx, h) })
+}
+
+// hop returns the hop that an attempt of r went to, where it is known already.
+func (j *joiner) hop(r *why.Record, address string) *hop {
+	for _, h := range j.hops {
+		if h.from == r.Hop && h.address == address && h.service.name == r.Service {
+			return h
+		}
 	}
+	return nil
 }
 
 // named returns the service of that name, nil where there is none.
@@ -163,7 +167,7 @@ func (j *joiner) patience() time.Duration { return max(time.Until(j.until)/2, 0)
 func (j *joiner) fetch(ctx context.Context, h *hop) ([]why.Record, error) {
 	patience := j.patience()
 	q := url.Values{
-		"id": {h.record.ID}, "from": {h.record.Hop},
+		"id": {h.id}, "from": {h.from},
 		"depth":  {strconv.Itoa(j.depth - 1)},
 		"within": {strconv.FormatInt((patience - hopMargin).Milliseconds(), 10)},
 	}

@@ -62,7 +62,7 @@ func (r *Record) cause() *Cause {
 		c.Says = r.origin()
 		for i := range r.Calls { // an app that fails may have been failed
 			if below := r.Calls[i].cause(); below != nil {
-				below.Says += "; then " + c.Says
+				below.Says = strings.TrimSuffix(below.Says, ".") + "; then " + c.Says
 				return below
 			}
 		}
