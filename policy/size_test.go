@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"outrider/internal/mesh"
 	"outrider/policy"
@@ -171,6 +172,15 @@ func TestMaxHeaders(t *testing.T) {
 			passed(t, resp, err)
 		})
 	}
+}
+
+// A server that counted none has counted: what layers above have added is not the
+// client's.
+func TestNoHeaderIsNotTooLarge(t *testing.T) {
+	req := get(t.Context(), "/", "X-Forwarded-For", "192.0.2.1", "X-Request-Id", "a")
+	mesh.From(req).Start = time.Now()
+	resp, err := mesh.Stack(&service{}, policy.MaxHeaders(1, 1)).RoundTrip(req)
+	passed(t, resp, err)
 }
 
 func TestNoLimitNoLayer(t *testing.T) {

@@ -228,7 +228,7 @@ routing:
   - {path: /auth, service: gone, middleware: [auth]}
 auth: {validate_url: "http://nowhere/validate"}
 `, broken.URL, broken.URL), func(o *Options) { o.Lookup = names(nil) })
-	known := map[string]string{address(broken.URL): "BROKEN", address(g.url): "GATEWAY", "127.0.0.1:1 ": "GONE "} //nolint:gocritic // the space ends the port
+	known := map[string]string{address(broken.URL): "BROKEN", address(g.url): "GATEWAY"}
 	for range 3 {
 		_, _ = g.get("/broken")
 	}
@@ -309,5 +309,18 @@ func TestExplainInJSON(t *testing.T) {
 	r := a.Reports[0]
 	if r.Code != "unauthenticated" || r.Status != http.StatusUnauthorized || r.Route.Key != "routing[0]" || r.From != g.file+":15 (routing[0].middleware)" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A route of the inbound may have another bound than the rest.
+func TestInboundRouteHasItsOwnTimeout(t *testing.T) {
+	app := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" {
+			<-r.Context().Done()
+		}
+	})
+	s := beside(t, app.URL, "inbound: {timeout: 1h, routing: [{path: /quick, timeout: 50ms}]}\n")
+	if got := s.ask(s.where.Inbound, http.MethodGet, "/quick"); got.StatusCode != http.StatusGatewayTimeout {
+		t.Errorf("status %d", got.StatusCode)
 	}
 }
