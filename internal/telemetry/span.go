@@ -36,14 +36,18 @@ type spanHead struct {
 
 func newSpanHead(req *http.Request, query bool) *spanHead {
 	h := &spanHead{
-		method: req.Method, scheme: "http", host: req.Host, path: req.URL.EscapedPath(),
-		agent: req.UserAgent(), major: req.ProtoMajor, minor: req.ProtoMinor,
+		method: kept(req.Method, maxMethod), scheme: "http", host: kept(req.Host, maxHost), path: kept(req.URL.EscapedPath(), maxPath),
+		agent: kept(req.UserAgent(), maxAgent), major: req.ProtoMajor, minor: req.ProtoMinor,
 	}
 	if query {
-		h.query = req.URL.RawQuery
+		h.query = kept(req.URL.RawQuery, maxPath)
 	}
 	return h
 }
+
+// kept returns s as a span has it: bounded, without holding what it is a part of, for a
+// span waits for others, and valid, or the collector would take none of its message.
+func kept(s string, limit int) string { return strings.Clone(label(clip(s, limit))) }
 
 // serverEnd is all that is known of a request at its end, besides its Call.
 type serverEnd struct {
@@ -72,24 +76,24 @@ func (s *Spans) server(of *span, call *mesh.Call, e serverEnd) {
 		scheme = "https"
 	}
 	attrs := make([]attribute.KeyValue, 0, 24)
-	attrs = append(attrs, attrDirection.String(of.t.Direction), attrRequestID.String(clip(call.ID, maxID)), semconv.URLScheme(scheme), semconv.URLPath(clip(e.head.path, maxPath)))
+	attrs = append(attrs, attrDirection.String(of.t.Direction), attrRequestID.String(kept(call.ID, maxID)), semconv.URLScheme(scheme), semconv.URLPath(e.head.path))
 	attrs = appendMethod(attrs, e.head.method)
 	attrs = appendServer(attrs, e.head.host, scheme)
 	attrs = appendCaller(attrs, call)
 	if e.head.query != "" {
-		attrs = append(attrs, semconv.URLQuery(clip(e.head.query, maxPath)))
+		attrs = append(attrs, semconv.URLQuery(e.head.query))
 	}
 	if e.head.agent != "" {
-		attrs = append(attrs, semconv.UserAgentOriginal(clip(e.head.agent, maxAgent)))
+		attrs = append(attrs, semconv.UserAgentOriginal(e.head.agent))
 	}
 	attrs = append(attrs, semconv.NetworkProtocolVersion(version(e.head.major, e.head.minor)))
 	name := spanMethod(e.head.method)
 	if where.route != none {
-		attrs = append(attrs, semconv.HTTPRoute(clip(where.route, maxName)))
-		name += " " + clip(where.route, maxName)
+		attrs = append(attrs, semconv.HTTPRoute(label(clip(where.route, maxName))))
+		name += " " + label(clip(where.route, maxName))
 	}
 	if where.service != none {
-		attrs = append(attrs, attrService.String(clip(where.service, maxName)))
+		attrs = append(attrs, attrService.String(label(clip(where.service, maxName))))
 	}
 	attrs, failed, why := appendOutcome(attrs, status, e.Err, http.StatusInternalServerError)
 	s.record(recorded{
@@ -117,7 +121,7 @@ func (s *Spans) client(of *span, call *mesh.Call, e clientEnd) {
 		attrs = append(attrs, semconv.NetworkPeerAddress(address), semconv.NetworkPeerPort(port))
 	}
 	if call.Service != "" {
-		attrs = append(attrs, semconv.ServicePeerName(clip(string(call.Service), maxName)))
+		attrs = append(attrs, semconv.ServicePeerName(kept(string(call.Service), maxName)))
 	}
 	if e.n > 0 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(e.n))
@@ -201,7 +205,7 @@ func appendOutcome(attrs []attribute.KeyValue, status int, err error, failing in
 		kind = f.Kind.Code()
 		attrs = append(attrs, attrFault.String(kind))
 		failed = (failed || f.Kind.Status() >= failing) && f.Kind != mesh.ClientGone // nobody failed there
-		why = causeOf(f)
+		why = label(causeOf(f))
 	}
 	if failed {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(kind))
@@ -228,7 +232,7 @@ func appendMethod(attrs []attribute.KeyValue, method string) []attribute.KeyValu
 	known := methodLabel(method)
 	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(known))
 	if known == other {
-		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(clip(method, maxMethod)))
+		attrs = append(attrs, semconv.HTTPRequestMethodOriginal(method))
 	}
 	return attrs
 }
@@ -244,7 +248,7 @@ func appendServer(attrs []attribute.KeyValue, authority, scheme string) []attrib
 			port = 443
 		}
 	}
-	return append(attrs, semconv.ServerAddress(clip(host, maxHost)), semconv.ServerPort(port))
+	return append(attrs, semconv.ServerAddress(host), semconv.ServerPort(port))
 }
 
 func appendCaller(attrs []attribute.KeyValue, call *mesh.Call) []attribute.KeyValue {

@@ -24,11 +24,11 @@ import (
 // traced sends n requests through a layer that records each, one span a request.
 func traced(t testing.TB, spans *telemetry.Spans, n int) {
 	t.Helper()
-	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: carriers(t, "tracecontext"), Sample: 1, Spans: spans})
+	layer := telemetry.Traces(telemetry.TraceConfig{Direction: "ingress", Propagators: carriers(t, "tracecontext"), Sample: 1, Query: true, Spans: spans})
 	origin, _ := attempted()
 	stack := mesh.Stack(origin, layer)
 	for range n {
-		req, call := request(t, http.MethodGet, "http://a/", "traceparent", parent)
+		req, call := request(t, http.MethodGet, "http://a/?\xff", "traceparent", parent, "User-Agent", "\xff")
 		_, _ = stack.RoundTrip(req) //nolint:bodyclose // there is no response
 		call.End(mesh.Result{Status: 200})
 	}
@@ -95,6 +95,9 @@ func TestCollectors(t *testing.T) {
 			stop := sending(t, spans)
 			traced(t, spans, 1)
 			stop()
+			if len(c.messages) != 1 {
+				t.Fatalf("the collector has %d messages: %s", len(c.messages), scrape(t, tel, "outrider_spans"))
+			}
 			m := <-c.messages
 			if got := <-c.headers; got != "shop" {
 				t.Errorf("the header of OTEL_EXPORTER_OTLP_HEADERS is %q", got)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +65,7 @@ func (t *tracer) begin(call *mesh.Call, req *http.Request) {
 		return
 	}
 	head := newSpanHead(req, t.Query)
+	s.own.State = strings.Clone(s.own.State)
 	start := call.Start
 	if start.IsZero() {
 		start = time.Now()
@@ -165,9 +167,12 @@ func (s *span) Attempt(c *mesh.Call, req *http.Request) {
 	if s.t.Spans == nil || !child.Sampled {
 		return
 	}
-	end := clientEnd{id: child.Span, n: len(c.Attempts) - 1, method: req.Method, host: req.Host, path: req.URL.EscapedPath()}
+	end := clientEnd{
+		id: child.Span, n: len(c.Attempts) - 1,
+		method: kept(req.Method, maxMethod), host: kept(req.Host, maxHost), path: kept(req.URL.EscapedPath(), maxPath),
+	}
 	if s.t.Query {
-		end.query = req.URL.RawQuery
+		end.query = kept(req.URL.RawQuery, maxPath)
 	}
 	c.OnEnd(func(r mesh.Result) {
 		end.Result = r
