@@ -3,6 +3,7 @@
 CACHE        ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/outrider
 CONSUL       := $(CACHE)/consul-1.22.0/consul
 COMPOSE      := $(CACHE)/docker-compose-5.5.1/docker-compose
+JAEGER       := $(CACHE)/jaeger-1.76.0/jaeger
 PROMTOOL     := $(CACHE)/prometheus/usr/bin/promtool
 LINT_VERSION := v2.15.0
 LINT         := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
@@ -25,7 +26,7 @@ demo: build ## Run example services, their sidecars and the ingress on localhost
 	@bin/sidecar demo
 
 .PHONY: test
-test: consul compose promtool python ## Run every test with the race detector, the integration tests too
+test: consul compose jaeger promtool python ## Run every test with the race detector, the integration tests too
 	PATH="$$PATH:$(dir $(PROMTOOL))" TEST_TOOLS=$(CACHE) go test -race -shuffle=on -timeout 30m ./...
 
 .PHONY: consul
@@ -33,6 +34,9 @@ consul: $(CONSUL) ## Build the Consul that the tests run against (once, about fi
 
 .PHONY: compose
 compose: $(COMPOSE) ## Build the docker compose that the tests read files with (once, about two minutes)
+
+.PHONY: jaeger
+jaeger: $(JAEGER) ## Build the Jaeger that the tests send traces to (once, about three minutes)
 
 .PHONY: promtool
 promtool: ## Fetch Debian's promtool, where there is none
@@ -86,6 +90,11 @@ $(COMPOSE): | integration/compose/go.sum
 	@echo "building docker compose into $(@D) (once, about two minutes)"
 	@mkdir -p $(@D)
 	@cd integration/compose && GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new github.com/docker/compose/v5/cmd && mv $@.new $@
+
+$(JAEGER): | integration/jaeger/go.sum
+	@echo "building Jaeger into $(@D) (once, about three minutes)"
+	@mkdir -p $(@D)
+	@cd integration/jaeger && GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@.new github.com/jaegertracing/jaeger/cmd/all-in-one && mv $@.new $@
 
 # The package is unpacked, not installed: its daemon is not to run.
 $(PROMTOOL):

@@ -26,7 +26,7 @@ func TestMeshIdentity(t *testing.T) {
 	for _, service := range []string{"users", "orders", "gateway"} {
 		c.issue(t, service, service)
 	}
-	c.fleet = startFleet(t, meshtest.StartConsul(t, false), fleetOptions{instances: 1, identity: c.identity})
+	c.fleet = startFleet(t, meshtest.StartConsul(t, false), fleetOptions{instances: 1, extra: c.identity})
 	t.Run("SourceIsTheCertificates", c.testSource)
 	t.Run("NobodyWithoutACertificate", c.testPlain)
 	t.Run("AuthorityReplaced", c.testReplaced)

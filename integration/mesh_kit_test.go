@@ -174,15 +174,15 @@ type fleet struct {
 type fleetOptions struct {
 	instances int
 	token     string                      // a file with the token; empty: none
-	identity  func(service string) string // nil: none
+	extra     func(service string) string // what else the proxies of a service are configured with; nil: nothing
 }
 
-// of returns the configuration of a service's identity.
+// of returns what else the proxies of a service are configured with.
 func (o fleetOptions) of(service string) string {
-	if o.identity == nil {
+	if o.extra == nil {
 		return ""
 	}
-	return o.identity(service)
+	return o.extra(service)
 }
 
 // newFleet makes one without anything in it.

@@ -64,8 +64,9 @@ func StartConsul(t testing.TB, acls bool) *Consul {
 	return c
 }
 
-// consulFile returns where the binary is, and fails the test where it is not.
-func consulFile(t testing.TB) string {
+// tool returns the file of a program that the tests need, and fails the test where
+// there is none, with what makes it.
+func tool(t testing.TB, folder, name, remedy string) string {
 	t.Helper()
 	cache := os.Getenv("TEST_TOOLS")
 	if cache == "" {
@@ -75,9 +76,9 @@ func consulFile(t testing.TB) string {
 		}
 		cache = filepath.Join(dir, "outrider")
 	}
-	file := filepath.Join(cache, "consul-"+ConsulVersion, "consul")
+	file := filepath.Join(cache, folder, name)
 	if _, err := os.Stat(file); err != nil {
-		t.Fatalf("there is no Consul at %s: run `make consul`, which builds it once", file)
+		t.Fatalf("there is no %s at %s: run `%s`, which builds it once", name, file, remedy)
 	}
 	return file
 }
@@ -110,7 +111,7 @@ func FreePorts(t testing.TB, host string, n int) []int {
 // Start starts it, with what it kept, and waits until it has a leader.
 func (c *Consul) Start() {
 	c.t.Helper()
-	cmd := exec.Command(consulFile(c.t), append(c.flags, "-data-dir="+c.dir)...) //nolint:noctx // Kill ends it
+	cmd := exec.Command(tool(c.t, "consul-"+ConsulVersion, "consul", "make consul"), append(c.flags, "-data-dir="+c.dir)...) //nolint:noctx // Kill ends it
 	cmd.Stdout, cmd.Stderr = &c.log, &c.log
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
