@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -66,7 +65,15 @@ func TestDrainCutsAtTheEndOfTheGrace(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cut at the end of the grace") {
 		t.Errorf("Run returned %v, want that something was cut", err)
 	}
-	if got, err := talk.in.ReadByte(); err == nil {
-		t.Errorf("the client got %q, want an end", strconv.QuoteRune(rune(got)))
+	resp, err := http.ReadResponse(talk.in, nil)
+	if err != nil {
+		t.Fatalf("the client was not told why: %v", err)
+	}
+	defer resp.Body.Close()
+	if text := meshtest.ReadAll(resp.Body); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, `"code":"draining"`) {
+		t.Errorf("the client got %s %s, want to be told that the proxy is shutting down", resp.Status, text)
+	}
+	if _, err := talk.in.ReadByte(); err == nil {
+		t.Error("the connection is still open")
 	}
 }

@@ -16,8 +16,8 @@ import (
 var unprovoked = map[mesh.Kind]string{
 	mesh.Internal: "a mistake of our own: whoever finds a way to provoke one has found a bug",
 	mesh.Denied:   "no rule refuses a caller that is known: authorisation is not built yet",
-	mesh.Shed:     "load shedding is not built yet",
-	mesh.Draining: "a gateway that drains takes no new connection, and finishes what it has",
+	mesh.Shed:     "only a sidecar sheds: see TestInboundShedsWhatIsTooMuch",
+	mesh.Draining: "only at the end of a grace: see TestDrainCutsAtTheEndOfTheGrace",
 }
 
 // provocation is how a request meets a fault on a running gateway.

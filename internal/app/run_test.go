@@ -120,10 +120,10 @@ func TestWhatOutlastsTheDrainIsCut(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cut at the end of the grace") {
 		t.Errorf("Run returned %v", err)
 	}
-	if got := <-status; got != 0 {
-		t.Errorf("the request in flight: status %d, want none", got)
+	if got := <-status; got != http.StatusServiceUnavailable {
+		t.Errorf("the request in flight: status %d, want to be told that the proxy is shutting down", got)
 	}
-	if g.access.count(`"msg":"request"`) != 1 {
+	if g.access.count(`"code":"draining"`) != 1 {
 		t.Errorf("the access log does not tell of the request that was cut:\n%s", g.access.String())
 	}
 }

@@ -43,6 +43,7 @@ type Config struct {
 type Door struct {
 	cfg  Config
 	life context.Context // of every request
+	cut  context.CancelCauseFunc
 	ln   net.Listener
 	gate gate
 	open atomic.Int64 // connections inside, hijacked ones too
@@ -64,7 +65,8 @@ func New(life context.Context, ln net.Listener, cfg Config) *Door {
 	if cfg.Refused == nil {
 		cfg.Refused = func(*mesh.Fault) {}
 	}
-	d := &Door{cfg: cfg, life: life, ln: ln, gate: newGate(cfg.Limit)}
+	d := &Door{cfg: cfg, ln: ln, gate: newGate(cfg.Limit)}
+	d.life, d.cut = context.WithCancelCause(life)
 	d.patience, d.impatient = context.WithCancel(life)
 	return d
 }
@@ -190,7 +192,7 @@ func (d *Door) Close(ctx context.Context) error {
 	failed := make([]error, len(rooms))
 	var closing sync.WaitGroup
 	for i, r := range rooms { // all at once: each has the whole of the grace
-		closing.Go(func() { failed[i] = r.close(ctx) })
+		closing.Go(func() { failed[i] = r.close(ctx, d.end) })
 	}
 	closing.Wait()
 	for _, err := range failed {
@@ -200,6 +202,9 @@ func (d *Door) Close(ctx context.Context) error {
 	}
 	return nil
 }
+
+// end ends every request: the proxy's drain is over, and no client is to blame.
+func (d *Door) end() { d.cut(&mesh.Fault{Kind: mesh.Draining}) }
 
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)

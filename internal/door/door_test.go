@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"outrider/internal/mesh"
 )
 
 // plain are the settings of a room.
@@ -221,8 +223,13 @@ func TestAllRoomsCloseAtOnce(t *testing.T) {
 }
 
 func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
-	arrived := make(chan struct{})
-	d := opened(t, func(_ http.ResponseWriter, r *http.Request) { arrived <- struct{}{}; <-r.Context().Done() })
+	arrived, cause := make(chan struct{}), make(chan error, 1)
+	d := opened(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+		cause <- context.Cause(r.Context())
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
 	c := d.visit(t)
 	c.send(get)
 	<-arrived
@@ -231,7 +238,30 @@ func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
 	if err := d.Close(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "cut at the end of the grace") {
 		t.Errorf("close returned %v", err)
 	}
+	var fault *mesh.Fault
+	if err := <-cause; !errors.As(err, &fault) || fault.Kind != mesh.Draining {
+		t.Errorf("the request ended by %v, want it to know of the drain", err)
+	}
+	if got := c.status(); got != http.StatusServiceUnavailable {
+		t.Errorf("the client's last word is %d, want the handler's", got)
+	}
 	c.gone()
+}
+
+// Who does not even listen to that is cut off.
+func TestWhatOutlastsTheLastWordIsCut(t *testing.T) {
+	arrived, finish := make(chan struct{}), make(chan struct{})
+	d := opened(t, func(http.ResponseWriter, *http.Request) { arrived <- struct{}{}; <-finish })
+	c := d.visit(t)
+	c.send(get)
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("close returned %v", err)
+	}
+	c.gone()
+	close(finish)
 }
 
 // A connection counts until it is closed, though the server has let go of it.

@@ -83,10 +83,20 @@ func (r *room) serve() {
 	_ = r.server.Serve(r.feed)
 }
 
-func (r *room) close(ctx context.Context) error {
+// lastWord is how long requests that outlast the grace have to tell their clients so.
+const lastWord = 500 * time.Millisecond
+
+// close waits until nobody is inside, for as long as ctx allows; then it has cut end
+// the requests that are left, and after a last word the connections.
+func (r *room) close(ctx context.Context, cut func()) error {
 	err := r.server.Shutdown(ctx)
 	if err != nil {
-		_ = r.server.Close() // the connections are gone either way
+		cut()
+		word, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		defer cancel()
+		if r.server.Shutdown(word) != nil {
+			_ = r.server.Close() // the connections are gone either way
+		}
 	}
 	_ = r.feed.Close() // never fails
 	<-r.done
