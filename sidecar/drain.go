@@ -1,21 +1,15 @@
 package main
 
 import (
-	"cmp"
-	"context"
-	"errors"
+	"bytes"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func newDrain() *cobra.Command {
-	var at, tokenFile string
+	var port adminPort
 	var leave bool
 	cmd := &cobra.Command{
 		Use:   "drain [--leave] [--admin HOST:PORT]",
@@ -26,59 +20,21 @@ func newDrain() *cobra.Command {
 			"OUTRIDER_ADMIN_TOKEN_FILE of --token-file.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at := cmp.Or(at, os.Getenv("OUTRIDER_ADMIN_LISTEN"), defaultAdmin)
-			token, err := adminToken(cmp.Or(tokenFile, os.Getenv("OUTRIDER_ADMIN_TOKEN_FILE")))
-			if err != nil {
-				return usageError{err}
-			}
 			path := "/drain"
 			if leave {
 				path = "/leave"
 			}
-			return askDrain(cmd.Context(), "http://"+at+path, token)
+			status, said, err := port.ask(cmd.Context(), question{method: http.MethodPost, path: path, within: hookTimeout})
+			switch {
+			case err != nil:
+				return err
+			case status < 200 || status > 299:
+				return fmt.Errorf("%s: %s", statusText(status), bytes.TrimSpace(said))
+			}
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&at, "admin", "", "the admin port (default "+defaultAdmin+")")
 	cmd.Flags().BoolVar(&leave, "leave", false, "leave the registry, and serve on until SIGTERM")
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "the file that admin.token_file names, if it names one")
+	port.flags(cmd)
 	return cmd
-}
-
-// adminToken reads the admin port's token; no file means that it wants none.
-func adminToken(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("the admin port's token: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
-}
-
-// askDrain asks the admin port for a drain; its error says that none has begun.
-func askDrain(ctx context.Context, url, token string) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
-	if err != nil {
-		return usageError{err}
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no proxy answers: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return nil
-	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	if err != nil {
-		return err
-	}
-	return errors.New(resp.Status + ": " + strings.TrimSpace(string(text)))
 }

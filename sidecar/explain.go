@@ -1,70 +1,43 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"outrider/internal/explain"
 )
 
-// adminFlags are how a command finds a running proxy.
-type adminFlags struct {
-	at, tokenFile string
-	json          bool
+// asking is how explain and why ask the admin port.
+type asking struct {
+	adminPort
+	json bool
 }
 
-func (f *adminFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.at, "admin", "", "the admin port (default "+defaultAdmin+")")
-	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "the file that admin.token_file names, if it names one")
+func (f *asking) flags(cmd *cobra.Command) {
+	f.adminPort.flags(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, for programs")
 }
 
-// ask sends a request to the admin port and prints what it answers.
-func (f *adminFlags) ask(cmd *cobra.Command, method, path string, body []byte) error {
-	token, err := adminToken(cmp.Or(f.tokenFile, os.Getenv("OUTRIDER_ADMIN_TOKEN_FILE")))
-	if err != nil {
-		return usageError{err}
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
-	defer cancel()
-	at := cmp.Or(f.at, os.Getenv("OUTRIDER_ADMIN_LISTEN"), defaultAdmin)
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+at+path, bytes.NewReader(body))
-	if err != nil {
-		return usageError{err}
-	}
-	req.Header.Set("Accept", "text/plain")
+// print asks, and prints the answer as it was asked for.
+func (f *asking) print(cmd *cobra.Command, q question) error {
+	q.accept = "text/plain"
 	if f.json {
-		req.Header.Set("Accept", "application/json")
+		q.accept = "application/json"
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no proxy answers: %w", err)
-	}
-	defer resp.Body.Close()
-	said, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
+	status, said, err := f.ask(cmd.Context(), q)
+	switch {
+	case err != nil:
 		return err
+	case status != http.StatusOK:
+		return refusal(statusText(status), said)
 	}
-	if resp.StatusCode == http.StatusOK {
-		_, err = cmd.OutOrStdout().Write(said)
-		return err
-	}
-	return refusal(resp.Status, said)
+	_, err = cmd.OutOrStdout().Write(said)
+	return err
 }
 
 // refusal is what a problem document says.
@@ -82,7 +55,7 @@ func refusal(status string, said []byte) error {
 }
 
 func newExplain() *cobra.Command {
-	var f adminFlags
+	var f asking
 	var q explain.Question
 	var inbound, outbound bool
 	cmd := &cobra.Command{
@@ -114,10 +87,10 @@ func newExplain() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			return f.ask(cmd, http.MethodPost, "/explain", body)
+			return f.print(cmd, question{method: http.MethodPost, path: "/explain", body: body})
 		},
 	}
-	f.add(cmd)
+	f.flags(cmd)
 	cmd.Flags().StringArrayVarP(&q.Headers, "header", "H", nil, "a header field, such as 'Authorization: Bearer …'; may be repeated")
 	cmd.Flags().StringVar(&q.Client, "client", "", "the address that the request comes from (default 127.0.0.1)")
 	cmd.Flags().BoolVar(&inbound, "inbound", false, "only what a caller of the sidecar's app would meet")

@@ -9,7 +9,7 @@ import (
 )
 
 func newWhy() *cobra.Command {
-	var f adminFlags
+	var f asking
 	cmd := &cobra.Command{
 		Use:   "why REQUEST-ID [--admin HOST:PORT] [--json]",
 		Short: "Say what became of a request, and why it failed, at every proxy that it passed",
@@ -26,9 +26,9 @@ func newWhy() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.ask(cmd, http.MethodGet, "/why?id="+url.QueryEscape(args[0]), nil)
+			return f.print(cmd, question{method: http.MethodGet, path: "/why?id=" + url.QueryEscape(args[0])})
 		},
 	}
-	f.add(cmd)
+	f.flags(cmd)
 	return cmd
 }
