@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -36,17 +35,27 @@ type Call struct {
 	// protocol has none. Set by the server.
 	Interim func(status int, header http.Header)
 
-	parent context.Context // the connection's or stream's, with this Call as a value
+	base   context.Context // the connection's or stream's
+	lent   bool            // whoever made the call says by Cancel when base has ended
+	values []string        // lists made by List
 
-	mu       sync.Mutex // protects all below
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	cause    error // of Cancel before ctx was made
-	deadline time.Time
-	late     *Fault // the cause when deadline passes
-	timer    *time.Timer
-	ends     []func(Result)
-	ended    bool
+	mu      sync.Mutex // protects all below
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	unwatch func() bool // lets go of ctx, which is watched for waiter's sake
+	cause   error       // of Cancel
+	waiter  Waiter      // who waits for an endpoint
+	whole   bound       // of the whole call
+	try     bound       // of the attempt under way
+	timer   *time.Timer
+	ends    []Ender
+	ended   bool
+}
+
+// bound is a deadline and what its passing means. The zero bound is none.
+type bound struct {
+	at   time.Time
+	late *Fault
 }
 
 // Attempt is one try at one endpoint.
@@ -67,25 +76,75 @@ type Result struct {
 	Err      error // the Fault that was answered, or the failure that cut the body short
 }
 
+// NewCall returns the Call of a request whose connection or stream lives as long
+// as base.
+func NewCall(base context.Context) *Call { return &Call{base: base} }
+
+// Renew makes c the Call of the next request on a connection that lives as long as
+// base, so that one Call can serve them all. Whoever renews a call tells it by
+// Cancel when base has ended. It reports false, and does nothing, where somebody has
+// the old request's context, who may look at it for ever.
+func (c *Call) Renew(base context.Context) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx != nil {
+		return false
+	}
+	clear(c.Attempts)
+	clear(c.values)
+	clear(c.ends)
+	fresh := Call{base: base, lent: true, Attempts: c.Attempts[:0], values: c.values[:0], ends: c.ends[:0]}
+	c.reset(&fresh)
+	return true
+}
+
+// reset takes over all of fresh but its mutex. c.mu is held.
+func (c *Call) reset(fresh *Call) {
+	c.Start, c.Peer, c.Secure, c.Fields, c.FieldBytes, c.Source = time.Time{}, netip.AddrPort{}, false, 0, 0, ""
+	c.ID, c.Client, c.Trusted, c.Subject, c.Personal = "", netip.Addr{}, false, "", false
+	c.Route, c.Service, c.Trace, c.Acts, c.Interim = nil, "", nil, 0, nil
+	c.Attempts, c.values, c.ends = fresh.Attempts, fresh.values, fresh.ends
+	c.base, c.lent = fresh.base, fresh.lent
+	c.cause, c.waiter, c.whole, c.try, c.ended = nil, nil, bound{}, bound{}, false
+}
+
+// parent is a Call as the context of its request: the connection's, with the Call in
+// it.
+type parent Call
+
+// callKey is what a parent has its Call under, for contexts made from it.
 type callKey struct{}
 
-// NewCall returns the Call of a request whose connection or stream lives as long
-// as parent.
-func NewCall(parent context.Context) *Call {
-	c := &Call{}
-	c.parent = context.WithValue(parent, callKey{}, c)
-	return c
+// Deadline returns base's.
+func (p *parent) Deadline() (time.Time, bool) { return p.base.Deadline() }
+
+// Done returns base's.
+func (p *parent) Done() <-chan struct{} { return p.base.Done() }
+
+// Err returns base's.
+func (p *parent) Err() error { return p.base.Err() }
+
+// Value returns the Call, and what base has.
+func (p *parent) Value(key any) any {
+	if key == (callKey{}) {
+		return (*Call)(p)
+	}
+	return p.base.Value(key)
 }
 
 // From returns the Call that req belongs to. Every request inside a stack has
 // one; for a request from elsewhere From returns nil.
 func From(req *http.Request) *Call {
-	c, _ := req.Context().Value(callKey{}).(*Call)
+	ctx := req.Context()
+	if p, ok := ctx.(*parent); ok {
+		return (*Call)(p)
+	}
+	c, _ := ctx.Value(callKey{}).(*Call)
 	return c
 }
 
 // Bind returns a shallow copy of req that carries the call.
-func (c *Call) Bind(req *http.Request) *http.Request { return req.WithContext(c.parent) }
+func (c *Call) Bind(req *http.Request) *http.Request { return req.WithContext((*parent)(c)) }
 
 // Context returns a context that ends with the client's connection or stream, with
 // Cancel and with the deadline; its cause tells which. It is made at the first
@@ -93,10 +152,15 @@ func (c *Call) Bind(req *http.Request) *http.Request { return req.WithContext(c.
 func (c *Call) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.context()
+}
+
+// context is Context. c.mu is held.
+func (c *Call) context() context.Context {
 	if c.ctx != nil {
 		return c.ctx
 	}
-	c.ctx, c.cancel = context.WithCancelCause(c.parent)
+	c.ctx, c.cancel = context.WithCancelCause((*parent)(c))
 	if c.cause != nil {
 		c.cancel(c.cause)
 	}
@@ -104,126 +168,15 @@ func (c *Call) Context() context.Context {
 	return c.ctx
 }
 
-// Cancel ends the call early; cause is what waits and attempts in progress fail
-// with. Only the first cause counts.
-func (c *Call) Cancel(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.cause = cause
+// List returns a list of one value, for a header map. It is the call's, for as long
+// as that lasts, and costs no allocation.
+func (c *Call) List(value string) []string {
+	if len(c.values) == cap(c.values) { // those handed out stay where they are
+		c.values = make([]string, 0, max(16, 2*cap(c.values)))
 	}
-	if c.cancel != nil {
-		c.cancel(c.cause)
-	}
-}
-
-// Deadline returns when the call must have ended; the zero time is never.
-func (c *Call) Deadline() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.deadline
-}
-
-// SetDeadline bounds the whole call: at that time it is cancelled with cause. Of
-// several deadlines the earliest holds.
-func (c *Call) SetDeadline(at time.Time, cause *Fault) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.deadline.IsZero() && !at.Before(c.deadline) {
-		return
-	}
-	c.deadline, c.late = at, cause
-	c.arm()
-}
-
-// ClearDeadline lifts the deadline: the response turned out to be a stream, which
-// may last.
-func (c *Call) ClearDeadline() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.deadline, c.late = time.Time{}, nil
-	c.disarm()
-}
-
-// arm starts the deadline's timer where somebody has the context; without one the
-// server's socket deadlines do. c.mu is held.
-func (c *Call) arm() {
-	if c.ctx == nil || c.deadline.IsZero() || c.ended {
-		return
-	}
-	c.disarm()
-	late := c.late
-	c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.Cancel(late) })
-}
-
-// disarm stops the timer. c.mu is held.
-func (c *Call) disarm() {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
-}
-
-// OnEnd has f called once: when the call ends or, where f was registered inside an
-// attempt that is given up, when that attempt is (see Unwind). Functions run in
-// the reverse order of their registration. After the end, f runs at once.
-func (c *Call) OnEnd(f func(Result)) {
-	c.mu.Lock()
-	if !c.ended {
-		c.ends = append(c.ends, f)
-		c.mu.Unlock()
-		return
-	}
-	c.mu.Unlock()
-	f(Result{})
-}
-
-// Mark returns a mark for Unwind.
-func (c *Call) Mark() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.ends)
-}
-
-// Unwind ends what has been registered since mark: the retry layer gives an
-// attempt up.
-func (c *Call) Unwind(mark int, r Result) {
-	c.mu.Lock()
-	var ends []func(Result)
-	if mark < len(c.ends) { // else the call has ended already, and they have run
-		ends = slices.Clone(c.ends[mark:])
-		clear(c.ends[mark:])
-		c.ends = c.ends[:mark]
-	}
-	c.mu.Unlock()
-	run(ends, r)
-}
-
-// End ends the call: every function of OnEnd runs, the timer stops, the context is
-// cancelled. The server calls it exactly once, after the last byte to the client;
-// a second call does nothing.
-func (c *Call) End(r Result) {
-	c.mu.Lock()
-	if c.ended {
-		c.mu.Unlock()
-		return
-	}
-	c.ended = true
-	ends := c.ends
-	c.ends = nil
-	c.disarm()
-	cancel := c.cancel
-	c.mu.Unlock()
-	run(ends, r)
-	if cancel != nil {
-		cancel(context.Canceled)
-	}
-}
-
-func run(ends []func(Result), r Result) {
-	for _, f := range slices.Backward(ends) {
-		f(r)
-	}
+	c.values = append(c.values, value)
+	n := len(c.values)
+	return c.values[n-1 : n : n]
 }
 
 // Detach returns a copy of req that may outlive it and cross to another goroutine:
@@ -236,17 +189,14 @@ func Detach(ctx context.Context, req *http.Request) *http.Request {
 		d.ID, d.Client, d.Trusted = c.ID, c.Client, c.Trusted
 		d.Subject, d.Personal, d.Route, d.Service = c.Subject, c.Personal, c.Route, c.Service
 		d.Trace = c.Trace
-		if at, late := c.bound(); late != nil {
-			d.SetDeadline(at, late)
+		c.mu.Lock()
+		whole := c.whole
+		c.mu.Unlock()
+		if whole.late != nil {
+			d.SetDeadline(whole.at, whole.late)
 		}
 	}
-	out := req.Clone(d.parent)
+	out := req.Clone((*parent)(d))
 	out.Body, out.GetBody, out.ContentLength = http.NoBody, nil, 0
 	return out
-}
-
-func (c *Call) bound() (time.Time, *Fault) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.deadline, c.late
 }

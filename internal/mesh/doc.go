@@ -28,7 +28,10 @@
 //  6. For 101 the Body is an io.ReadWriteCloser with CloseWrite. Layers never
 //     wrap a body just to see its end: [Call.OnEnd].
 //  7. 1xx goes up by [Call.Interim].
-//  8. A request ends early by [Call.SetDeadline] and [Call.Cancel]. Whoever
-//     needs a context asks [Call.Context].
-//  9. Header strings kept beyond the request are cloned.
+//  8. A request ends early by [Call.SetDeadline], [Call.Try] and [Call.Cancel].
+//     Whoever waits for an endpoint says so by [Call.Attend] and looks at
+//     [Call.Due]; whoever needs a context for a wait asks [Call.Context]. A Call
+//     without one serves the connection's next request, too: see [Call.Renew].
+//  9. Header strings kept beyond the request are cloned; lists of [Call.List] and
+//     of a message's header are gone with it.
 package mesh
