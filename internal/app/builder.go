@@ -43,7 +43,7 @@ func (p *Proxy) build(cfg *config.Config, last *generation) (*generation, error)
 	}
 	g := &generation{
 		cfg:      cfg,
-		handlers: map[string]http.Handler{},
+		passages: map[string]passage{},
 		ways:     map[string]*way{},
 		services: shelf[*service]{},
 		limiters: shelf[*policy.Limiter]{},
@@ -170,7 +170,7 @@ func (b *builder) way(direction string) *way {
 }
 
 // serve makes the handler of one address.
-func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) http.Handler {
+func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack http.RoundTripper) passage {
 	cfg := b.g.cfg
 	observe := b.p.tel.Requests(b.observation(direction))
 	traces := b.traces(direction)
@@ -186,7 +186,7 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 	if direction == "inbound" {
 		reserved = b.p.reserved(b.g)
 	}
-	return bridge.New(bridge.Config{
+	edge := bridge.Config{
 		Stack: mesh.Stack(stack,
 			// Above all others: it sees what each of them answers.
 			observe,
@@ -203,7 +203,8 @@ func (b *builder) serve(direction string, forward bridge.ForwardConfig, stack ht
 		Identify:  identity.Peer,
 		Refused:   observed(observe, note, traces),
 		Log:       b.p.log,
-	})
+	}
+	return passage{bridge.NewEdge(edge), bridge.New(edge)}
 }
 
 // routes makes each rule; origin says what is behind it.

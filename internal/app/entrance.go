@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"outrider/internal/bridge"
 	"outrider/internal/config"
 	"outrider/internal/door"
 	"outrider/internal/mesh"
@@ -36,7 +37,7 @@ type entrance struct {
 	requests *inFlight
 }
 
-var _ http.Handler = (*entrance)(nil)
+var _ door.Handler = (*entrance)(nil)
 
 // spot is where an entrance is to be.
 type spot struct {
@@ -97,16 +98,60 @@ func (p *Proxy) shut() {
 	}
 }
 
-// ServeHTTP passes a request to the newest generation.
+// passage is what one generation has behind an entrance: the same stack for either
+// protocol.
+type passage struct {
+	edge  *bridge.Edge // HTTP/1.1
+	http2 http.Handler
+}
+
+// Handle passes a request of HTTP/1.1 to the newest generation.
+func (e *entrance) Handle(req *http.Request) (*http.Response, error) {
+	return e.closing(e.admit(req).Handle(req))
+}
+
+// Refuse passes on what is no request.
+func (e *entrance) Refuse(req *http.Request, f *mesh.Fault) (*http.Response, error) {
+	return e.closing(e.admit(req).Refuse(req, f))
+}
+
+// Fail returns the Fault that a call ends with whose answer broke off.
+func (e *entrance) Fail(req *http.Request, err error) *mesh.Fault {
+	return e.proxy.current.Load().passages[e.key].edge.Fail(req, err)
+}
+
+// admit counts a request, until its call ends, into the newest generation.
+func (e *entrance) admit(req *http.Request) *bridge.Edge {
+	call := mesh.From(req)
+	e.requests.begin()
+	call.AtEnd(e.requests)
+	g := e.proxy.enter()
+	call.AtEnd(g.inFlight)
+	return g.passages[e.key].edge
+}
+
+// closing has the client's next request go elsewhere where this proxy is leaving.
+func (e *entrance) closing(resp *http.Response, err error) (*http.Response, error) {
+	if resp != nil && e.leaving() {
+		resp.Close = true
+	}
+	return resp, err
+}
+
+func (e *entrance) leaving() bool {
+	return !e.calls && (e.proxy.draining.Load() || e.proxy.enrolment.ended())
+}
+
+// ServeHTTP passes a request of HTTP/2 to the newest generation.
 func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.requests.begin()
 	defer e.requests.end()
 	g := e.proxy.enter()
 	defer g.inFlight.end()
-	if !e.calls && (e.proxy.draining.Load() || e.proxy.enrolment.ended()) {
-		w.Header().Set("Connection", "close") // the client's next request goes elsewhere; HTTP/2 says it by GOAWAY
+	if e.leaving() {
+		w.Header().Set("Connection", "close") // HTTP/2 says it by GOAWAY
 	}
-	g.handlers[e.key].ServeHTTP(w, r)
+	g.passages[e.key].http2.ServeHTTP(w, r)
 }
 
 // open listens, and where it cannot says which key is to be changed.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -22,10 +21,10 @@ import (
 // generation is everything that is built from one version of the configuration.
 type generation struct {
 	cfg      *config.Config
-	handlers map[string]http.Handler // by the key of their entrance
-	tls      *identity.Server        // the ingress's; nil: plain
-	mesh     *identity.Mesh          // who this proxy is to others; nil: nobody
-	app      *service                // what a sidecar guards; nil: an ingress
+	passages map[string]passage // by the key of their entrance
+	tls      *identity.Server   // the ingress's; nil: plain
+	mesh     *identity.Mesh     // who this proxy is to others; nil: nobody
+	app      *service           // what a sidecar guards; nil: an ingress
 
 	plans map[*mesh.Route]*plan // what each rule was made of
 	ways  map[string]*way       // by direction

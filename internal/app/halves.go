@@ -37,7 +37,7 @@ func (b *builder) ingress() {
 	}
 	guard := b.guard(paths, routes)
 	b.way("ingress").guard = guard
-	b.g.handlers[serverKey] = b.serve("ingress", bridge.ForwardConfig{TrustedProxies: cfg.TrustedProxies, Gateway: true}, guard)
+	b.g.passages[serverKey] = b.serve("ingress", bridge.ForwardConfig{TrustedProxies: cfg.TrustedProxies, Gateway: true}, guard)
 }
 
 // inbound is what stands before the app.
@@ -73,7 +73,7 @@ func (b *builder) inbound() {
 	}
 	guard := b.guard(paths, routes)
 	b.way("inbound").guard = guard
-	b.g.handlers[inboundKey] = b.serve("inbound", bridge.ForwardConfig{
+	b.g.passages[inboundKey] = b.serve("inbound", bridge.ForwardConfig{
 		TrustedProxies: cfg.TrustedProxies,
 		TrustIdentity:  func(mesh.Identity) bool { return true }, // who has one has shown our authority's certificate
 	}, guard)
@@ -99,10 +99,10 @@ func (b *builder) outbound() {
 	b.way("outbound").guard = guard
 	// The app itself is believed: what it was told with a request it may tell with its own.
 	forward := bridge.ForwardConfig{TrustedProxies: append(slices.Clone(cfg.TrustedProxies), loopback...), FromApp: true}
-	b.g.handlers[outboundKey] = b.serve("outbound", forward, guard)
+	b.g.passages[outboundKey] = b.serve("outbound", forward, guard)
 	for name, s := range cfg.Services {
 		if s.Listen != "" {
-			b.g.handlers[ownPort(name)] = b.serve("outbound", forward, mesh.Stack(guard, addressed(name)))
+			b.g.passages[ownPort(name)] = b.serve("outbound", forward, mesh.Stack(guard, addressed(name)))
 		}
 	}
 }

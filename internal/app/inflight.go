@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"sync/atomic"
+
+	"outrider/internal/mesh"
 )
 
 // inFlight counts requests and lets the drain wait for the last one.
@@ -28,6 +30,9 @@ func (f *inFlight) end() {
 	default: // a token is there already
 	}
 }
+
+// End is end, of a request whose call has ended.
+func (f *inFlight) End(mesh.Result) { f.end() }
 
 func (f *inFlight) count() int64 { return f.n.Load() }
 

@@ -1,7 +1,8 @@
-// Package door accepts the connections of one address and hands each to the newest of
-// its rooms, which are servers of net/http: what such a server was started with cannot
-// change, so new settings open a new room, and those inside the old one stay until they
-// leave by themselves. A gate bounds how many are inside.
+// Package door accepts the connections of one address, finds out what each speaks, and
+// hands it to the newest of its rooms, which are servers: internal/http1 for HTTP/1.1,
+// net/http for HTTP/2. What a connection was let in with cannot change, so new settings
+// open a new room, and those inside the old one stay until they leave by themselves. A
+// gate bounds how many are inside.
 //
 //	d := door.New(life, listener, door.Config{Limit: 10000, Log: log})
 //	d.Enter(settings, handler)
@@ -48,8 +49,8 @@ type Door struct {
 	gate gate
 	open atomic.Int64 // connections inside, hijacked ones too
 
-	sorting   sync.WaitGroup  // connections that have yet to show what they speak
-	patience  context.Context // of sorting; ends when the door closes
+	inside    sync.WaitGroup  // connections that are told apart or speak HTTP/1.1
+	patience  context.Context // of those who have not said a word; ends when the door closes
 	impatient context.CancelFunc
 
 	mu     sync.Mutex // protects all below
@@ -72,18 +73,13 @@ func New(life context.Context, ln net.Listener, cfg Config) *Door {
 }
 
 // Enter makes s the settings of connections from now on.
-func (d *Door) Enter(s Settings, handler http.Handler) {
+func (d *Door) Enter(s Settings, handler Handler) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.rooms) > 0 && d.rooms[len(d.rooms)-1].settings == s {
 		return
 	}
-	r := d.newRoom(s, handler)
-	d.rooms = append(slices.DeleteFunc(d.rooms, (*room).empty), r)
-	for _, old := range d.rooms[:len(d.rooms)-1] {
-		_ = old.feed.Close() // never fails
-	}
-	go r.serve() // close waits for it
+	d.rooms = append(slices.DeleteFunc(d.rooms, (*room).empty), d.newRoom(s, handler))
 }
 
 // Limit changes how many may be inside; who is inside stays. Zero is unlimited.
@@ -122,61 +118,77 @@ func (d *Door) Accept(ctx context.Context) {
 
 // hand lets c in.
 func (d *Door) hand(c net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed { // it was accepted as the listener closed
+		d.gate.leave()
+		c.Close()
+		return
+	}
+	r := d.rooms[len(d.rooms)-1]
 	d.open.Add(1)
-	p := &place{leave: func() { d.open.Add(-1); d.gate.leave() }}
+	r.open.Add(1)
+	p := &place{leave: func() { d.open.Add(-1); r.open.Add(-1); d.gate.leave() }}
 	visitor := net.Conn(&guest{Conn: c, place: p})
 	if tcp, ok := c.(*net.TCPConn); ok {
 		visitor = &tcpGuest{TCPConn: tcp, place: p}
 	}
-	if d.newest().settings.Mesh == nil {
-		d.lead(visitor)
-		return
+	d.inside.Go(func() { d.serve(visitor, r) }) // the gate bounds how many
+}
+
+// serve finds out what a connection speaks, and serves it by that. It closes the
+// connection, or leaves that to net/http.
+func (d *Door) serve(visitor net.Conn, r *room) {
+	switch s := r.settings; {
+	case s.TLS != nil:
+		d.serveTLS(visitor, s.TLS, r)
+	case s.Mesh != nil:
+		d.sort(visitor, r)
+	default:
+		r.http1.Serve(d.life, visitor)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed { // it was accepted as the listener closed
+}
+
+// sort waits until a connection shows whether it speaks TLS, and serves it by that.
+func (d *Door) sort(visitor net.Conn, r *room) {
+	s := r.settings
+	secure, conn, err := identity.Split(d.patience, visitor, s.ReadHeaderTimeout)
+	switch {
+	case err != nil: // Split has closed it
+	case secure:
+		d.serveTLS(conn, s.Mesh, r)
+	case s.Plain:
+		r.http1.Serve(d.life, conn)
+	default:
+		d.cfg.Refused(bridge.RefusePlain(d.patience, conn, d.cfg.Name))
+	}
+}
+
+// serveTLS shakes hands, which settles the protocol (RFC 7301).
+func (d *Door) serveTLS(visitor net.Conn, settings *tls.Config, r *room) {
+	session := tls.Server(visitor, settings)
+	if err := d.handshake(session, r.settings.ReadHeaderTimeout); err != nil {
+		d.cfg.Log.Debug("TLS handshake failed", "peer", visitor.RemoteAddr().String(), "error", err.Error())
 		visitor.Close()
 		return
 	}
-	d.sorting.Go(func() { d.sort(visitor) }) // the gate bounds how many
-}
-
-// sort waits until a connection shows whether it speaks TLS, and lets it in by that.
-func (d *Door) sort(visitor net.Conn) {
-	s := d.newest().settings
-	secure, conn, err := identity.Split(d.patience, visitor, s.ReadHeaderTimeout)
-	switch {
-	case err != nil:
-		return // Split has closed it
-	case secure:
-		conn = tls.Server(conn, s.Mesh)
-	case !s.Plain:
-		d.cfg.Refused(bridge.RefusePlain(d.patience, conn, d.cfg.Name))
+	if session.ConnectionState().NegotiatedProtocol == "h2" {
+		r.pass(session)
 		return
 	}
-	d.lead(conn)
+	r.http1.Serve(d.life, session)
 }
 
-// lead passes a connection to the newest room. Where that room closes while it waits
-// at its feed, a newer one has opened; where none has, the door is closing.
-func (d *Door) lead(visitor net.Conn) {
-	for tried := d.newest(); ; {
-		if tried.feed.push(visitor) {
-			return
-		}
-		newer := d.newest()
-		if newer == tried {
-			visitor.Close()
-			return
-		}
-		tried = newer
+// handshake takes as long as a request's head may; who has not finished when the door
+// closes has asked for nothing yet.
+func (d *Door) handshake(session *tls.Conn, limit time.Duration) error {
+	ctx := d.patience
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-}
-
-func (d *Door) newest() *room {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.rooms[len(d.rooms)-1]
+	return session.HandshakeContext(ctx)
 }
 
 // Close stops accepting and waits, for as long as ctx allows, until every room is
@@ -184,7 +196,7 @@ func (d *Door) newest() *room {
 func (d *Door) Close(ctx context.Context) error {
 	d.ln.Close()
 	d.impatient()
-	defer d.sorting.Wait()
+	defer d.inside.Wait()
 	d.mu.Lock()
 	d.closed = true
 	rooms := d.rooms

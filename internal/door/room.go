@@ -4,16 +4,19 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"outrider/internal/http1"
 )
 
-// Settings are what cannot change in a running http.Server.
+// Settings are what cannot change for a connection that is open.
 type Settings struct {
-	HeaderBytes       int           // zero: what net/http has
+	HeaderBytes       int           // zero: what internal/http1 has
 	ReadHeaderTimeout time.Duration // zero: none
 	IdleTimeout       time.Duration // of a connection between two requests; zero: ReadHeaderTimeout
 	TLS               *tls.Config   // of every connection; nil: plain
@@ -21,67 +24,84 @@ type Settings struct {
 	Plain             bool          // beside Mesh: the others are welcome too
 }
 
-// room is one http.Server, with the settings that it was opened with.
-type room struct {
-	settings Settings
-	server   *http.Server
-	feed     *feed
-	open     atomic.Int64  // connections inside
-	done     chan struct{} // closed when the server takes no more connections
+// Handler answers requests of both protocols: as an http.Handler those of HTTP/2.
+type Handler interface {
+	http1.Handler
+	http.Handler
 }
 
-func (d *Door) newRoom(s Settings, handler http.Handler) *room {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC clients without TLS speak HTTP/2 by prior knowledge
-	r := &room{settings: s, feed: newFeed(), done: make(chan struct{})}
-	r.server = &http.Server{
+// room is a server of each protocol, with the settings that it was opened with.
+type room struct {
+	settings Settings
+	http1    *http1.Server
+	http2    *http.Server
+	open     atomic.Int64 // connections inside
+}
+
+func (d *Door) newRoom(s Settings, handler Handler) *room {
+	r := &room{settings: s}
+	r.http1 = http1.NewServer(http1.ServerConfig{
 		Handler:           handler,
-		Protocols:         protocols,
+		HeaderBytes:       s.HeaderBytes,
+		ReadHeaderTimeout: s.ReadHeaderTimeout,
+		IdleTimeout:       cmp.Or(s.IdleTimeout, s.ReadHeaderTimeout),
+		HTTP2:             r.pass,
+		Log:               d.cfg.Log,
+	})
+	r.http2 = &http.Server{
+		Handler:           handler,
+		Protocols:         new(http.Protocols),
 		MaxHeaderBytes:    s.HeaderBytes,
 		ReadHeaderTimeout: s.ReadHeaderTimeout,
 		IdleTimeout:       s.IdleTimeout,
 		ErrorLog:          slog.NewLogLogger(d.cfg.Log.Handler(), slog.LevelDebug),
-		ConnState:         r.count,
-		BaseContext:       func(net.Listener) context.Context { return d.life }, // ends upgraded connections too
+		BaseContext:       func(net.Listener) context.Context { return d.life },
+		// The handshake is behind the connections that come; here net/http looks for the
+		// protocols.
+		TLSConfig: cmp.Or(s.TLS, s.Mesh),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is counted, limited and logged like the rest
 	}
-	// The mesh's connections have their handshake ahead of them; net/http does it, and
-	// looks here for the protocols.
-	r.server.TLSConfig = cmp.Or(s.TLS, s.Mesh)
+	r.http2.Protocols.SetHTTP2(true)
+	r.http2.Protocols.SetUnencryptedHTTP2(true) // gRPC clients without TLS speak HTTP/2 by prior knowledge
 	return r
 }
 
-func (r *room) count(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		r.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		r.open.Add(-1)
-	case http.StateActive, http.StateIdle: // still inside
-	}
+// empty reports whether nobody is inside.
+func (r *room) empty() bool { return r.open.Load() == 0 }
+
+// pass hands a connection that speaks HTTP/2 to net/http, which serves it on a goroutine
+// of its own.
+func (r *room) pass(c net.Conn) {
+	_ = r.http2.Serve(&once{conn: c}) // its error is once's own, or that the server is closed
 }
 
-// empty reports whether nobody is inside, and nobody can enter any more.
-func (r *room) empty() bool {
-	select {
-	case <-r.done: // before, somebody may have been let in who is not counted yet
-		return r.open.Load() == 0
-	default:
-		return false
-	}
+// once is a net.Listener that accepts one connection, and is closed then.
+type once struct {
+	conn  net.Conn
+	taken bool
 }
 
-func (r *room) serve() {
-	defer close(r.done)
-	if r.settings.TLS != nil {
-		_ = r.server.ServeTLS(r.feed, "", "") // ends when the feed or the server is closed, and only then
-		return
+// Accept returns the connection the first time.
+func (o *once) Accept() (net.Conn, error) {
+	if o.taken {
+		return nil, net.ErrClosed
 	}
-	_ = r.server.Serve(r.feed)
+	o.taken = true
+	return o.conn, nil
 }
+
+// Close closes the connection where nobody took it: the server is closed.
+func (o *once) Close() error {
+	if o.taken {
+		return nil
+	}
+	o.taken = true
+	return o.conn.Close()
+}
+
+// Addr returns our end's.
+func (o *once) Addr() net.Addr { return o.conn.LocalAddr() }
 
 // lastWord is how long requests that outlast the grace have to tell their clients so.
 const lastWord = 500 * time.Millisecond
@@ -89,16 +109,24 @@ const lastWord = 500 * time.Millisecond
 // close waits until nobody is inside, for as long as ctx allows; then it has cut end
 // the requests that are left, and after a last word the connections.
 func (r *room) close(ctx context.Context, cut func()) error {
-	err := r.server.Shutdown(ctx)
+	err := r.shutdown(ctx)
 	if err != nil {
 		cut()
 		word, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 		defer cancel()
-		if r.server.Shutdown(word) != nil {
-			_ = r.server.Close() // the connections are gone either way
+		if r.shutdown(word) != nil {
+			r.http1.Close()
+			_ = r.http2.Close() // the connections are gone either way
 		}
 	}
-	_ = r.feed.Close() // never fails
-	<-r.done
 	return err
 }
+
+// shutdown lets those inside finish, in both servers at once.
+func (r *room) shutdown(ctx context.Context) error {
+	second := make(chan error, 1)
+	go r.shutdownHTTP2(ctx, second)
+	return errors.Join(r.http1.Shutdown(ctx), <-second)
+}
+
+func (r *room) shutdownHTTP2(ctx context.Context, done chan<- error) { done <- r.http2.Shutdown(ctx) }
