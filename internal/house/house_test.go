@@ -17,7 +17,7 @@ const module = "outrider"
 // below its own.
 var floors = [][]string{
 	{"internal/mesh", "internal/tracecontext"},
-	{"internal/route", "internal/bridge", "internal/telemetry", "internal/identity", "internal/watch", "internal/explain", "internal/why"},
+	{"internal/route", "internal/http1", "internal/bridge", "internal/telemetry", "internal/identity", "internal/watch", "internal/explain", "internal/why"},
 	{"discovery", "outbound/balance", "policy/cache", "policy/transform", "internal/inject", "internal/door"},
 	{"policy", "discovery/consul"},
 	{"inbound", "outbound"},
