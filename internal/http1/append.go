@@ -45,8 +45,7 @@ func appendRequest(b []byte, req *http.Request, how outgoing) ([]byte, *mesh.Fau
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
 	b = append(b, "\r\n"...)
-	_, te := req.Header["Te"]
-	b = how.append(b, te)
+	b = how.append(b, len(req.Header["Te"]) > 0)
 	return finish(b, start, req.Header, req.Trailer, how)
 }
 

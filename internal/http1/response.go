@@ -74,26 +74,23 @@ func (h *head) frameResponse(req *http.Request, resp *http.Response) (framing, f
 			return framing{}, f
 		}
 	}
-	code, bodiless := resp.StatusCode, false
-	switch {
-	case code < 200 || code == http.StatusNoContent:
-		if frame.chunked || frame.length > 0 {
-			return framing{}, bodyNotAllowed
-		}
-		frame.length, bodiless = 0, true
-		frame.upgrade = code == http.StatusSwitchingProtocols
-	case req != nil && req.Method == http.MethodConnect && code < 300:
-		if frame.chunked || frame.length > 0 {
-			return framing{}, bodyNotAllowed
-		}
-		frame.length, frame.upgrade, bodiless = 0, true, true
-	case code == http.StatusNotModified:
-		frame.length, bodiless = 0, true
+	code, asked := resp.StatusCode, http.MethodGet
+	if req != nil {
+		asked = req.Method
+	}
+	frame.upgrade = code == http.StatusSwitchingProtocols || asked == http.MethodConnect && code/100 == 2
+	never := code < 200 || code == http.StatusNoContent || frame.upgrade
+	if never && (frame.chunked || frame.length > 0) {
+		return framing{}, bodyNotAllowed
 	}
 	resp.ContentLength = frame.length
-	if bodiless || req != nil && req.Method == http.MethodHead {
-		frame.length, frame.chunked = 0, false // the header tells of another message's body
-	} else if frame.length < 0 && !frame.chunked {
+	switch {
+	case asked == http.MethodHead: // the length is that of the answer to GET
+		frame.length, frame.chunked = 0, false
+	case never || code == http.StatusNotModified:
+		frame.length, frame.chunked = 0, false
+		resp.ContentLength = 0
+	case frame.length < 0 && !frame.chunked:
 		frame.untilClose, frame.close = true, true
 	}
 	resp.Close = frame.close

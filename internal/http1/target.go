@@ -90,28 +90,14 @@ func validAuthority(s string) bool {
 	if !all(s, hostByte) {
 		return false
 	}
-	host, port, found := s, "", false
-	if literal, ok := strings.CutPrefix(s, "["); ok {
-		if host, port, found = strings.Cut(literal, "]"); !found {
-			return false
-		}
-		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
-			return false
-		}
-		if port == "" {
-			return true
-		}
-		if port[0] != ':' {
-			return false
-		}
-		port = port[1:]
-	} else {
-		host, port, _ = strings.Cut(s, ":")
-		if strings.ContainsAny(host, "[]") {
-			return false
-		}
+	literal, ok := strings.CutPrefix(s, "[")
+	if !ok {
+		host, port, _ := strings.Cut(s, ":")
+		return host != "" && !strings.ContainsAny(host, "[]") && digits(port)
 	}
-	return host != "" && digits(port)
+	host, port, ok := strings.Cut(literal, "]")
+	addr, err := netip.ParseAddr(host)
+	return ok && err == nil && addr.Is6() && (port == "" || port[0] == ':' && digits(port[1:]))
 }
 
 func digits(s string) bool {
