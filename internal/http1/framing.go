@@ -33,17 +33,36 @@ func parseLength(s string) (int64, bool) {
 // option reports whether the comma-separated list s has the member want,
 // disregarding case. want is in lower case.
 func option(s, want string) bool {
-	if strings.EqualFold(s, want) { // nearly always
+	if folds(s, want) { // nearly always
 		return true
 	}
 	for more := true; more; {
 		var member string
 		member, s, more = strings.Cut(s, ",")
-		if strings.EqualFold(strings.Trim(member, " \t"), want) {
+		if folds(strings.Trim(member, " \t"), want) {
 			return true
 		}
 	}
 	return false
+}
+
+// folds reports whether s is lower but for the case of ASCII letters. Unicode has
+// others that fold into them, such as the Kelvin sign: strings.EqualFold is not for
+// protocols. lower has letters in lower case, digits and hyphens alone.
+func folds(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // persist notes what the Connection options, gathered as they were met, mean for

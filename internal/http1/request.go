@@ -3,7 +3,6 @@ package http1
 import (
 	"bytes"
 	"net/http"
-	"strings"
 
 	"outrider/internal/mesh"
 )
@@ -111,7 +110,7 @@ func (h *head) frameRequest(req *http.Request) (framing, flaw) {
 		}
 	}
 	if d.expects > 0 {
-		if d.expects > 1 || !strings.EqualFold(d.expect, "100-continue") {
+		if d.expects > 1 || !folds(d.expect, "100-continue") {
 			return framing{}, badExpect
 		}
 		frame.expect = minor > 0 && frame.length != 0
@@ -130,7 +129,7 @@ func (d *said) lengthOf(minor int, frame *framing) flaw {
 		return lengthAndCoding
 	case d.codings > 0 && minor == 0:
 		return codingBefore11
-	case d.codings > 1 || d.codings == 1 && !strings.EqualFold(d.coding, "chunked"):
+	case d.codings > 1 || d.codings == 1 && !folds(d.coding, "chunked"):
 		return badCoding
 	case d.lengths > 1:
 		return manyLengths
