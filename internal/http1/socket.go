@@ -33,8 +33,9 @@ type socket struct {
 
 	reading, writing time.Time // the deadlines that conn has; zero for none
 
-	mu   sync.Mutex // protects over, and conn's deadlines from interrupt
+	mu   sync.Mutex // protects over and deaf, and conn's deadlines from those who set them
 	over bool
+	deaf bool
 
 	wait rawWait
 }
@@ -142,7 +143,7 @@ func (s *socket) arm(until time.Time) error {
 // expired is asked when the deadline of a read has gone by: it returns why the read
 // has ended, or nil where it came too early and the read is to go on.
 func (s *socket) expired(until time.Time) error {
-	if s.interrupted() {
+	if s.deafened() {
 		return errInterrupted
 	}
 	if !until.IsZero() && !time.Now().Before(until) {
@@ -154,7 +155,7 @@ func (s *socket) expired(until time.Time) error {
 func (s *socket) set(at time.Time, set func(time.Time) error, now *time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over {
+	if s.over || s.deaf && now == &s.reading {
 		return errInterrupted
 	}
 	*now = at
@@ -168,6 +169,20 @@ func (s *socket) interrupt() {
 	defer s.mu.Unlock()
 	s.over = true
 	_ = s.conn.SetDeadline(past) // fails where it is closed, which ends waits as well
+}
+
+// deafen is interrupt for reads alone.
+func (s *socket) deafen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = true
+	_ = s.conn.SetReadDeadline(past) // fails where it is closed, which ends reads as well
+}
+
+func (s *socket) deafened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over || s.deaf
 }
 
 func (s *socket) interrupted() bool {
