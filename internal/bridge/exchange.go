@@ -49,11 +49,8 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
 	x.call.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
 	x.call.Secure = r.TLS != nil
 	Measure(x.call, r.Header)
-	if h.Identify != nil && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 { // what was only shown proves nothing
-		x.call.Source = h.Identify(r.TLS)
-	}
 	x.interim = &interim{
-		w: w, pseudonym: h.Pseudonym, hops: h.hops,
+		w: w, edge: h.Edge,
 		automatic: r.ProtoMajor != 1, expected: r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue"),
 	}
 	if r.ProtoAtLeast(1, 1) {
@@ -61,24 +58,14 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 
 	x.req = x.call.Bind(r)
-	x.req.RequestURI = ""
-	x.req.GetBody = nil
-	if x.req.Host == "" && !r.ProtoAtLeast(1, 1) {
-		x.req.Host = reached(r.Context()) // HTTP/1.0 need not say; the endpoint's own address is not for it to see
-	}
-	h.hops.Strip(x.req.Header)
-	h.hops.StripTrailer(x.req.Trailer)
-	if x.upgrade != "" {
-		setUpgrade(x.req.Header, x.upgrade)
-	}
+	h.admit(x.req, x.call, x.upgrade)
 	x.lend(r)
 	return x
 }
 
 // lend gives the stack a body that keeps to the contract.
 func (x *exchange) lend(r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		x.req.Body, x.req.ContentLength = http.NoBody, 0
+	if x.req.Body == http.NoBody {
 		return
 	}
 	x.up = &upload{
@@ -92,25 +79,13 @@ func (x *exchange) lend(r *http.Request) {
 }
 
 // fault returns err as the Fault to answer with or to end with, of kind otherwise
-// where nothing better is known. A client that went away comes before what failed
-// because of it; but a body that came too slowly ends net/http's context as well.
+// where nothing better is known.
 func (x *exchange) fault(err error, otherwise mesh.Kind) *mesh.Fault {
-	var fault *mesh.Fault
-	var limit *http.MaxBytesError
-	stated := errors.As(err, &fault)
-	switch ended := context.Cause(x.req.Context()); {
-	case stated && fault.Kind == mesh.RequestTimeout:
-		return fault
-	case ended != nil:
-		return gone(ended)
-	case stated:
-		return fault
-	case errors.As(err, &limit):
-		return &mesh.Fault{Kind: mesh.BodyTooLarge, Err: err}
-	case errors.As(context.Cause(x.call.Context()), &fault): // the deadline, or a Cancel
-		return fault
+	var ended *mesh.Fault
+	if cause := context.Cause(x.req.Context()); cause != nil {
+		ended = gone(cause)
 	}
-	return &mesh.Fault{Kind: otherwise, Err: err}
+	return faultOf(x.call, ended, err, otherwise)
 }
 
 // finish gives everything back, in the order that the lifetimes need: the upload
@@ -133,16 +108,4 @@ func (x *exchange) finish(err error) {
 	}
 	x.call.End(result)
 	x.cancel(context.Canceled)
-}
-
-// leave bounds how long net/http, which discards a short rest of the body once we
-// return, waits for it: not at all where the client is cut off.
-func (x *exchange) leave() {
-	switch {
-	case x.hijacked || x.up.whole.Load():
-	case x.aborted:
-		_ = x.control.SetReadDeadline(past)
-	case x.lingers:
-		_ = x.control.SetReadDeadline(time.Now().Add(linger))
-	}
 }

@@ -6,11 +6,29 @@ import (
 	"sync"
 )
 
+// interim returns the fields to pass on with a 1xx response, none with a 100; ok is
+// false for what is no such response.
+func (e *Edge) interim(status int, header http.Header) (fields http.Header, ok bool) {
+	switch {
+	case status < 100 || status > 199 || status == http.StatusSwitchingProtocols:
+		return nil, false
+	case status == http.StatusContinue:
+		return nil, true
+	}
+	fields = header.Clone() // lent by the transport
+	if fields == nil {
+		fields = make(http.Header)
+	}
+	e.hops.Strip(fields)
+	fields.Del("Content-Length")
+	AddVia(fields, 1, 1, e.Pseudonym)
+	return fields, true
+}
+
 // interim passes 1xx responses to the client, until the final one begins.
 type interim struct {
 	w         http.ResponseWriter
-	pseudonym string
-	hops      Hops
+	edge      *Edge
 	automatic bool // the server sends 100 by itself when the body is first read
 	expected  bool // the client waits for 100
 
@@ -22,21 +40,14 @@ type interim struct {
 // send passes on one 1xx response. It may be called from any goroutine, and does
 // nothing for other statuses or once the final response has begun.
 func (i *interim) send(status int, header http.Header) {
-	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
+	fields, ok := i.edge.interim(status, header)
+	switch {
+	case !ok:
 		return
-	}
-	if status == http.StatusContinue {
+	case status == http.StatusContinue:
 		i.proceed()
 		return
 	}
-	fields := header.Clone() // lent by the transport
-	if fields == nil {
-		fields = make(http.Header)
-	}
-	i.hops.Strip(fields)
-	fields.Del("Content-Length")
-	AddVia(fields, 1, 1, i.pseudonym)
-
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.over {

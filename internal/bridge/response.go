@@ -45,12 +45,8 @@ func (x *exchange) deliver() error {
 	x.bounded = true
 	resp := x.resp
 	x.interim.end()
-	wanted := x.wanted()
-	x.h.hops.Strip(resp.Header)
-	x.h.hops.StripTrailer(resp.Trailer)
-	if resp.ProtoMajor > 0 { // zero: a layer made it, nobody forwards it
-		AddVia(resp.Header, resp.ProtoMajor, resp.ProtoMinor, x.h.Pseudonym)
-	}
+	protocols := wanted(x.req, resp)
+	x.h.pass(x.call, resp)
 	length := resp.ContentLength
 	if len(resp.Trailer) > 0 && x.req.ProtoMajor == 1 {
 		length = -1 // only a chunked body has a trailer section
@@ -61,7 +57,7 @@ func (x *exchange) deliver() error {
 		resp.Header["Trailer"] = []string{strings.Join(announced, ", ")}
 	}
 	x.settle(false)
-	x.demand(wanted)
+	x.demand(protocols)
 	x.head(resp, length)
 	if hasBody(x.req.Method, resp.StatusCode) {
 		if err := x.body(resp, length); err != nil {
@@ -78,54 +74,6 @@ func (x *exchange) deliver() error {
 	}
 	x.aborted = false
 	return nil
-}
-
-// settle decides what becomes of a body that has not been read to its end, before
-// the head is written. After a Fault nobody reads it, and net/http discards a
-// short rest before it answers. Otherwise the upload may go on beside the
-// response; what is left of it at the end cannot be told from a next request, so
-// the connection says that it will close. So does HTTP/1.0's: net/http hides a
-// Transfer-Encoding there, which makes its framing faulty (RFC 9112, section 6.1).
-// And so does that of any request with one: net/http removes a Content-Length that
-// stood beside it, after which the connection must close (section 6.3), and until an
-// engine of ours tells the two apart it may have.
-func (x *exchange) settle(failed bool) {
-	if !x.req.ProtoAtLeast(1, 1) || x.coded {
-		x.w.Header()["Connection"] = []string{"close"}
-	}
-	if x.req.ProtoMajor != 1 || x.up == nil || x.up.reusable() {
-		return // HTTP/2 has streams for this
-	}
-	if failed && !x.up.broken.Load() {
-		_ = x.control.SetReadDeadline(time.Now().Add(linger))
-		return
-	}
-	x.lingers = true
-	_ = x.control.EnableFullDuplex()
-	x.w.Header()["Connection"] = []string{"close"}
-}
-
-// wanted returns the protocols without which the endpoint refuses to serve, which a
-// 426 has to name (RFC 9110, section 15.5.22), where the client's own has upgrades.
-func (x *exchange) wanted() string {
-	if x.resp.StatusCode != http.StatusUpgradeRequired || x.req.ProtoMajor != 1 || !x.req.ProtoAtLeast(1, 1) {
-		return ""
-	}
-	return strings.Join(x.resp.Header["Upgrade"], ", ")
-}
-
-// demand names them. Closing stays first: net/http looks at the first line alone, and
-// where it has to add one itself ours would go.
-func (x *exchange) demand(protocols string) {
-	if protocols == "" {
-		return
-	}
-	header := x.w.Header()
-	if x.req.Close {
-		header["Connection"] = []string{"close"}
-	}
-	header["Connection"] = append(header["Connection"], "Upgrade")
-	header["Upgrade"] = []string{protocols}
 }
 
 // head writes status and header. A length below zero is unknown.
@@ -227,7 +175,7 @@ func (x *exchange) over() error {
 	if late(x.call) {
 		return x.untaken(context.DeadlineExceeded)
 	}
-	if cause := context.Cause(x.call.Context()); cause != nil {
+	if cause := x.call.Cause(); cause != nil {
 		return x.fault(cause, mesh.Internal)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +21,7 @@ type halfCloser interface{ CloseWrite() error }
 // endpoint's (RFC 9110, section 7.8).
 func (x *exchange) tunnel() error {
 	resp := x.resp
-	origin, err := x.switched(resp)
+	origin, err := switched(resp, x.upgrade, x.up == nil || x.up.reusable())
 	if err != nil {
 		return x.answer(&mesh.Fault{Kind: mesh.UnsupportedUpgrade, Err: err})
 	}
@@ -34,10 +33,7 @@ func (x *exchange) tunnel() error {
 	x.hijacked = true
 	defer conn.Close()
 
-	protocol := resp.Header.Get("Upgrade")
-	x.h.hops.Strip(resp.Header)
-	setUpgrade(resp.Header, protocol)
-	AddVia(resp.Header, 1, 1, x.h.Pseudonym)
+	x.h.passSwitch(x.call, resp)
 	if x.h.StallTimeout > 0 {
 		_ = conn.SetWriteDeadline(time.Now().Add(x.h.StallTimeout))
 	}
@@ -52,32 +48,6 @@ func (x *exchange) tunnel() error {
 	x.aborted = false // the tunnel's own protocol says what is whole
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	return x.join(conn, early, origin)
-}
-
-// switched returns the endpoint's side of the tunnel, or what is wrong with the 101.
-func (x *exchange) switched(resp *http.Response) (io.ReadWriteCloser, error) {
-	origin, ok := resp.Body.(io.ReadWriteCloser)
-	switch {
-	case x.upgrade == "":
-		return nil, errors.New("the endpoint switched protocols unasked")
-	case !ok:
-		return nil, errors.New("the endpoint's connection cannot be written to")
-	case !offered(x.upgrade, resp.Header.Get("Upgrade")):
-		return nil, errors.New("the endpoint switched to a protocol that was not offered")
-	case x.up != nil && !x.up.reusable():
-		return nil, errors.New("the endpoint switched protocols before it had the request's body")
-	}
-	return origin, nil
-}
-
-// offered reports whether protocol is one of those in offers.
-func offered(offers, protocol string) bool {
-	for offer := range tokens([]string{offers}) {
-		if strings.EqualFold(offer, protocol) {
-			return true
-		}
-	}
-	return false
 }
 
 // joint is two connections that are copied to each other.

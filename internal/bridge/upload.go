@@ -131,19 +131,3 @@ func watch(parent context.Context) (_ *mesh.Call, _ context.CancelCauseFunc, sto
 	})
 	return call, cancel, stop
 }
-
-// late reports whether the call's deadline has passed.
-func late(call *mesh.Call) bool {
-	at := call.Deadline()
-	return !at.IsZero() && !time.Now().Before(at)
-}
-
-// gone returns the Fault of a client that went away, or the one in cause: a
-// server that is stopped may say so.
-func gone(cause error) *mesh.Fault {
-	var fault *mesh.Fault
-	if errors.As(cause, &fault) {
-		return fault
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
-}

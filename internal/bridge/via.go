@@ -4,12 +4,44 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"outrider/internal/mesh"
 )
 
 // AddVia notes in header that a message of HTTP version major.minor passed
 // pseudonym (RFC 9110, section 7.6.3).
 func AddVia(header http.Header, major, minor int, pseudonym string) {
 	header["Via"] = append(header["Via"], via(major, minor, pseudonym))
+}
+
+// vias are the values of Via that an Edge adds most often, made once.
+type vias struct {
+	pseudonym             string
+	http10, http11, http2 string
+}
+
+func newVias(pseudonym string) vias {
+	return vias{pseudonym, via(1, 0, pseudonym), via(1, 1, pseudonym), via(2, 0, pseudonym)}
+}
+
+// add is AddVia for a message of call.
+func (v *vias) add(call *mesh.Call, header http.Header, major, minor int) {
+	var value string
+	switch {
+	case major == 1 && minor == 1:
+		value = v.http11
+	case major == 1 && minor == 0:
+		value = v.http10
+	case major == 2 && minor == 0:
+		value = v.http2
+	default:
+		value = via(major, minor, v.pseudonym)
+	}
+	if before := header["Via"]; len(before) > 0 {
+		header["Via"] = append(before, value)
+		return
+	}
+	header["Via"] = call.List(value)
 }
 
 func via(major, minor int, pseudonym string) string {

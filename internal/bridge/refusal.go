@@ -7,6 +7,31 @@ import (
 	"outrider/internal/mesh"
 )
 
+// Refusal returns why a request, as it came, would not enter the stack of a Handler of
+// that pseudonym; nil where it would.
+func Refusal(r *http.Request, pseudonym string) *mesh.Fault {
+	return refusal(r, malformed(r), pseudonym)
+}
+
+// refusal is Refusal of a request whose form has been looked at; hop-by-hop fields may
+// have gone since.
+func refusal(r *http.Request, malformed, pseudonym string) *mesh.Fault {
+	switch {
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // TRACE would show the client what we add
+		return &mesh.Fault{
+			Kind: mesh.MethodNotAllowed, Message: r.Method + " is not supported here.",
+			Header: http.Header{"Allow": {"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}},
+		}
+	case malformed != "":
+		return &mesh.Fault{Kind: mesh.Malformed, Message: malformed}
+	case !validHost(r.Host):
+		return &mesh.Fault{Kind: mesh.Malformed, Message: "The host is not valid."}
+	case Passed(r.Header, pseudonym):
+		return &mesh.Fault{Kind: mesh.Loop}
+	}
+	return nil
+}
+
 // malformed says what about a request's form is not valid, "" for nothing.
 // HTTP/2 carries in fields of their own what the next hop reads from lines, so
 // net/http lets through there what could not stand in one.
@@ -57,4 +82,14 @@ func Measure(call *mesh.Call, header http.Header) {
 			call.FieldBytes += len(name) + len(value) + len(": \r\n")
 		}
 	}
+}
+
+// lengthOf returns the Content-Length that a header names, false where it names none.
+func lengthOf(header http.Header) (int64, bool) {
+	values := header["Content-Length"]
+	if len(values) != 1 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(values[0], 10, 63)
+	return int64(n), err == nil
 }
