@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -91,8 +90,10 @@ func (d *Door) Open() int { return int(d.open.Load()) }
 // Shut closes the listener alone.
 func (d *Door) Shut() { d.ln.Close() }
 
-// Accept runs until the listener is closed or ctx ends.
+// Accept runs until the listener is closed or ctx ends, and those who came in are gone
+// but for HTTP/2, whose goroutines are net/http's.
 func (d *Door) Accept(ctx context.Context) {
+	defer d.inside.Wait()
 	failing := false
 	for {
 		if err := d.gate.wait(ctx); err != nil {
@@ -196,7 +197,6 @@ func (d *Door) handshake(session *tls.Conn, limit time.Duration) error {
 func (d *Door) Close(ctx context.Context) error {
 	d.ln.Close()
 	d.impatient()
-	defer d.inside.Wait()
 	d.mu.Lock()
 	d.closed = true
 	rooms := d.rooms

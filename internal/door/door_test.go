@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -22,12 +22,12 @@ import (
 var plain = Settings{HeaderBytes: 64 << 10, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Minute}
 
 // opened is a door that accepts until the test ends.
-func opened(t *testing.T, handler http.HandlerFunc) *Door {
+func opened(t *testing.T, handler handle) *Door {
 	t.Helper()
 	return openedWith(t, Config{}, handler)
 }
 
-func openedWith(t *testing.T, cfg Config, handler http.HandlerFunc) *Door {
+func openedWith(t *testing.T, cfg Config, handler handle) *Door {
 	t.Helper()
 	life, end := context.WithCancel(context.Background())
 	d := New(life, listen(t), cfg)
@@ -105,36 +105,57 @@ const get = "GET / HTTP/1.1"
 
 func ok(http.ResponseWriter, *http.Request) {}
 
-// HeaderBytes says which settings its connection came in by.
-func HeaderBytes(w http.ResponseWriter, r *http.Request) {
-	server := r.Context().Value(http.ServerContextKey).(*http.Server)
-	_, _ = fmt.Fprint(w, server.MaxHeaderBytes)
+// handle is a handler of both protocols.
+type handle http.HandlerFunc
+
+// ServeHTTP calls h.
+func (h handle) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r) }
+
+// Handle calls h, and returns what it wrote.
+func (h handle) Handle(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h(w, r)
+	resp := w.Result() //nolint:bodyclose // the server does
+	resp.ContentLength = int64(w.Body.Len())
+	return resp, nil
+}
+
+// Refuse answers 400.
+func (h handle) Refuse(*http.Request, *mesh.Fault) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusBadRequest}, nil
+}
+
+// Fail is not expected.
+func (h handle) Fail(_ *http.Request, err error) *mesh.Fault { return mesh.AsFault(err) }
+
+// says answers with a word.
+func says(word string) handle {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, word) }
 }
 
 // New settings are for new connections: those that are there keep theirs, and none is
 // dropped.
 func TestNewSettingsAreForNewConnections(t *testing.T) {
-	d := opened(t, HeaderBytes)
+	d := opened(t, says("large"))
 	before := d.visit(t)
-	before.want("65536")
+	before.want("large")
 	small := plain
 	small.HeaderBytes = 1 << 10
-	d.Enter(small, http.HandlerFunc(HeaderBytes))
-	d.visit(t).want("1024")
-	before.want("65536")
+	d.Enter(small, says("small"))
+	d.visit(t).want("small")
+	before.want("large")
 }
 
 func TestTheSameSettingsOpenNoRoom(t *testing.T) {
 	d := opened(t, ok)
 	room := d.newest()
-	d.Enter(plain, http.HandlerFunc(ok))
+	d.Enter(plain, handle(ok))
 	if d.newest() != room || len(d.rooms) != 1 {
 		t.Errorf("there are %d rooms, want the one", len(d.rooms))
 	}
 }
 
-// Rooms that are empty are let go at the next change, and not before nobody can be
-// on the way into them.
+// Rooms that are empty are let go at the next change.
 func TestEmptyRoomsAreLetGo(t *testing.T) {
 	d := opened(t, ok)
 	first := d.newest()
@@ -144,15 +165,13 @@ func TestEmptyRoomsAreLetGo(t *testing.T) {
 	enter := func(bytes int) {
 		s := plain
 		s.HeaderBytes = bytes
-		d.Enter(s, http.HandlerFunc(ok))
+		d.Enter(s, handle(ok))
 	}
 	for i := range 3 {
-		last := d.newest()
 		enter(1<<10 + i)
-		<-last.done
 	}
-	if d.rooms[0] != first || len(d.rooms) != 3 { // first, the last that was just left, the newest
-		t.Errorf("there are %d rooms, want the first, which is in use, and two", len(d.rooms))
+	if d.rooms[0] != first || len(d.rooms) != 2 {
+		t.Errorf("there are %d rooms, want the first, which is in use, and the newest", len(d.rooms))
 	}
 	c.Close()
 	eventually(t, "the first room is empty", first.empty)
@@ -171,7 +190,7 @@ func TestComingWhileRoomsChange(t *testing.T) {
 		for i := range 300 {
 			s := plain
 			s.HeaderBytes = 1<<10 + i
-			d.Enter(s, http.HandlerFunc(ok))
+			d.Enter(s, handle(ok))
 		}
 	})
 	var all []*client
@@ -205,7 +224,7 @@ func TestAllRoomsCloseAtOnce(t *testing.T) {
 	<-arrived
 	small := plain
 	small.HeaderBytes = 1 << 10
-	d.Enter(small, http.HandlerFunc(ok))
+	d.Enter(small, handle(ok))
 	idle := d.visit(t)
 	idle.send(get)
 	idle.status()
@@ -264,28 +283,45 @@ func TestWhatOutlastsTheLastWordIsCut(t *testing.T) {
 	close(finish)
 }
 
-// A connection counts until it is closed, though the server has let go of it.
-func TestHijackedConnectionsAreInside(t *testing.T) {
-	hijacked := make(chan net.Conn, 1)
-	d := opened(t, func(w http.ResponseWriter, _ *http.Request) {
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-		}
-		hijacked <- c
-	})
-	d.visit(t).send(get)
-	c := <-hijacked
-	if _, ok := c.(interface{ CloseWrite() error }); !ok {
-		t.Errorf("%T cannot be closed by half", c)
+// tunnels switches every connection to a protocol that nobody speaks.
+type tunnels struct {
+	handle
+	far net.Conn
+}
+
+// Handle answers 101.
+func (h tunnels) Handle(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusSwitchingProtocols,
+		Header:     http.Header{"Upgrade": {"silence"}},
+		Body:       h.far.(*net.TCPConn),
+	}, nil
+}
+
+// A tunnel counts until it is closed, and ends with the door's life at the latest.
+func TestTunnelsAreInside(t *testing.T) {
+	ln := listen(t)
+	life, end := context.WithCancel(t.Context())
+	d := New(life, listen(t), Config{})
+	d.Enter(plain, tunnels{far: dial(t, ln.Addr().String())})
+	var accepting sync.WaitGroup
+	accepting.Go(func() { d.Accept(life) })
+	c := d.visit(t)
+	c.send(get + "\r\nConnection: upgrade\r\nUpgrade: silence")
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("got %v, %v", resp, err)
 	}
+	defer resp.Body.Close()
 	if err := d.Close(t.Context()); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	if got := d.Open(); got != 1 {
 		t.Errorf("%d connections are open, want 1", got)
 	}
-	c.Close()
+	end()
+	c.gone()
+	accepting.Wait()
 	if got := d.Open(); got != 0 {
 		t.Errorf("%d connections are open, want none", got)
 	}

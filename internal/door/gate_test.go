@@ -116,35 +116,3 @@ func TestGuestsLeaveOnce(t *testing.T) {
 		}
 	}
 }
-
-func TestFeed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFeed()
-		one, other := net.Pipe()
-		defer one.Close()
-		defer other.Close()
-		taken := make(chan bool, 1)
-		go func() { taken <- f.push(one) }()
-		got, err := f.Accept()
-		if err != nil || got != one || !<-taken {
-			t.Fatalf("Accept returned %v, %v", got, err)
-		}
-
-		go func() { taken <- f.push(other) }() // nobody takes it
-		synctest.Wait()
-		for range 2 {
-			if err := f.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-		if <-taken {
-			t.Error("a connection was taken by nobody")
-		}
-		if _, err := f.Accept(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Accept after Close returned %v", err)
-		}
-		if f.Addr() == nil {
-			t.Error("a listener must have an address")
-		}
-	})
-}

@@ -69,3 +69,10 @@ func listen(t testing.TB) net.Listener {
 	t.Cleanup(func() { ln.Close() })
 	return ln
 }
+
+// newest returns the room that connections enter now.
+func (d *Door) newest() *room {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rooms[len(d.rooms)-1]
+}

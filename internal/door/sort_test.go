@@ -58,7 +58,7 @@ func protocol(w http.ResponseWriter, r *http.Request) {
 func TestBothSortsComeIn(t *testing.T) {
 	settings, peer := meshed(t, true)
 	d := opened(t, protocol)
-	d.Enter(settings, http.HandlerFunc(protocol))
+	d.Enter(settings, handle(protocol))
 	silent := d.visit(t) // keeps nobody waiting
 	d.visit(t).want("plain")
 	d.visit(t).secure(peer).want("secure")
@@ -70,7 +70,7 @@ func TestPlainIsRefused(t *testing.T) {
 	settings, peer := meshed(t, false)
 	var refused atomic.Int32
 	d := openedWith(t, Config{Name: "us", Refused: func(*mesh.Fault) { refused.Add(1) }}, protocol)
-	d.Enter(settings, http.HandlerFunc(protocol))
+	d.Enter(settings, handle(protocol))
 	c := d.visit(t)
 	c.send(get)
 	if got := c.status(); got != http.StatusBadRequest {
@@ -88,7 +88,7 @@ func TestCloseWhileSorting(t *testing.T) {
 	settings, _ := meshed(t, true)
 	settings.ReadHeaderTimeout = time.Hour
 	d := opened(t, protocol)
-	d.Enter(settings, http.HandlerFunc(protocol))
+	d.Enter(settings, handle(protocol))
 	var silent []*client
 	for range 10 {
 		silent = append(silent, d.visit(t))
@@ -120,7 +120,7 @@ func TestCloseWhileSorting(t *testing.T) {
 func TestNobodyIsSortedBehindAClosedDoor(t *testing.T) {
 	settings, _ := meshed(t, true)
 	d := opened(t, protocol)
-	d.Enter(settings, http.HandlerFunc(protocol))
+	d.Enter(settings, handle(protocol))
 	late := listen(t)
 	c := newClient(t, dial(t, late.Addr().String()))
 	accepted, err := late.Accept()

@@ -185,6 +185,23 @@ func (s *socket) deafened() bool {
 	return s.over || s.deaf
 }
 
+// cut is interrupt that the other end notices, though whoever serves the socket may not:
+// a close would wait for that.
+func (s *socket) cut() {
+	s.interrupt()
+	c := s.conn
+	if session, ok := c.(*tls.Conn); ok {
+		c = session.NetConn()
+	}
+	if halves, ok := c.(interface {
+		CloseRead() error
+		CloseWrite() error
+	}); ok {
+		_ = halves.CloseRead() // fails where the connection is closed
+		_ = halves.CloseWrite()
+	}
+}
+
 func (s *socket) interrupted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
