@@ -51,7 +51,8 @@ func eachWay(t *testing.T, test func(t *testing.T, way string)) {
 // hidden is a connection of which nothing is known but that it is a TCP one.
 type hidden struct{ net.Conn }
 
-func (h hidden) CloseWrite() error { return h.Conn.(*net.TCPConn).CloseWrite() }
+func (h hidden) CloseWrite() error           { return h.Conn.(*net.TCPConn).CloseWrite() }
+func (h hidden) SetLinger(seconds int) error { return h.Conn.(*net.TCPConn).SetLinger(seconds) }
 
 // house is a Server with its address.
 type house struct {
