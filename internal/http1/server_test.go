@@ -59,6 +59,7 @@ type house struct {
 	*Server
 	way    string
 	addr   string
+	ln     net.Listener
 	roots  *tls.Config
 	life   context.Context
 	cut    context.CancelCauseFunc
@@ -79,13 +80,19 @@ func open(t testing.TB, way string, c ServerConfig) *house {
 		secure, h.roots = certified(t)
 	}
 	h.served.Go(func() { h.accept(ln, secure) })
+	h.ln = ln
 	t.Cleanup(func() {
-		ln.Close()
 		h.Close()
-		h.served.Wait()
+		h.alone()
 		h.cut(nil)
 	})
 	return h
+}
+
+// alone waits until nobody is served any more, nor will be.
+func (h *house) alone() {
+	h.ln.Close()
+	h.served.Wait()
 }
 
 func (h *house) accept(ln net.Listener, secure *tls.Config) {
