@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -21,12 +23,15 @@ const continueAfter = time.Second
 
 var errManyInterim = errors.New("too many 1xx responses")
 
-// exchange is one request on one connection.
+// exchange is one request on one connection of net/http's, which wants a context to wait
+// with and may go on reading what it was given after it has returned from the context's
+// end: it gets copies.
 type exchange struct {
 	address string
 	method  string
 	call    *mesh.Call      // nil for a request from outside a stack
 	ctx     context.Context // the attempt's, whose cause says who ended it
+	cancel  context.CancelCauseFunc
 	req     *http.Request
 	upload  *upload // nil without a body
 	guess   bool    // that the endpoint speaks HTTP/2: the client's content type says so, nobody else
@@ -46,20 +51,87 @@ type exchange struct {
 }
 
 func newExchange(address string, req *http.Request) *exchange {
-	x := &exchange{address: address, method: req.Method, call: mesh.From(req), ctx: req.Context()}
-	if body, ok := req.Body.(*uploadReader); ok {
-		x.upload = body.upload
+	x := &exchange{address: address, method: strings.Clone(req.Method), call: mesh.From(req)}
+	ctx := req.Context()
+	if x.call != nil {
+		ctx = x.call.Context()
 	}
-	x.asks = x.upload != nil && strings.EqualFold(req.Header.Get("Expect"), "100-continue")
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	if x.call != nil {
+		x.call.AtEnd(x)
+	}
 	x.trace.GotConn = x.got
 	x.trace.Got1xxResponse = x.pass
-	x.req = req.WithContext(httptrace.WithClientTrace(x.ctx, &x.trace))
+	x.req = detach(httptrace.WithClientTrace(x.ctx, &x.trace), req)
+	switch body := req.Body.(type) {
+	case *uploadReader:
+		x.upload = body.upload
+		x.asks = asksFirst(req)
+		x.req.GetBody = func() (io.ReadCloser, error) { return body.upload.open(body.trailer) }
+	case *wholeBody:
+		data := bytes.Clone(body.data)
+		x.req.GetBody = func() (io.ReadCloser, error) { return &wholeBody{data}, nil }
+		x.req.Body = &wholeBody{data}
+	}
 	return x
+}
+
+// detach returns a copy of req that shares nothing with it but its body and trailer. Its
+// strings are its own, too: HTTP/2 keeps those of earlier heads for as long as the
+// connection lasts, to refer to them (RFC 7541, section 2.3.2), and each of the client's
+// may be a piece of a whole head.
+func detach(ctx context.Context, req *http.Request) *http.Request {
+	out := req.WithContext(ctx)
+	out.Method, out.Host = strings.Clone(req.Method), strings.Clone(req.Host)
+	out.URL = &url.URL{
+		Scheme: req.URL.Scheme, Host: req.URL.Host, Opaque: strings.Clone(req.URL.Opaque),
+		Path: strings.Clone(req.URL.Path), RawPath: strings.Clone(req.URL.RawPath),
+		ForceQuery: req.URL.ForceQuery, RawQuery: strings.Clone(req.URL.RawQuery), OmitHost: req.URL.OmitHost,
+	}
+	out.Header = own(req.Header)
+	if _, has := out.Header["User-Agent"]; !has {
+		out.Header["User-Agent"] = []string{""} // else net/http sends its own
+	}
+	return out
+}
+
+// own returns a copy of h that shares no string with it.
+func own(h http.Header) http.Header {
+	out := make(http.Header, len(h))
+	for name, values := range h {
+		copied := make([]string, len(values))
+		for i, v := range values {
+			copied[i] = strings.Clone(v)
+		}
+		out[strings.Clone(name)] = copied
+	}
+	return out
+}
+
+// End ends what the exchange has under way: the call has ended, or the attempt.
+func (x *exchange) End(mesh.Result) { x.cancel(errGivenUp) }
+
+// bound ends a wait that begins when the attempt's own time is up; the call's deadline
+// is the context's. It returns the timer to stop, nil where there is no such time.
+func (x *exchange) bound() *time.Timer {
+	if x.call == nil {
+		return nil
+	}
+	at, late := x.call.Due()
+	if at.IsZero() || at.Equal(x.call.Deadline()) {
+		return nil
+	}
+	return time.AfterFunc(time.Until(at), func() { x.cancel(late) })
 }
 
 // run makes the exchange over via.
 func (x *exchange) run(via http.RoundTripper) (*http.Response, error) {
+	timer := x.bound()
 	resp, err := via.RoundTrip(x.req)
+	if timer != nil && !timer.Stop() && err == nil { // the head came as time ran out: its body would break off
+		_ = resp.Body.Close()
+		err = context.Cause(x.ctx)
+	}
 	if x.waiting != nil {
 		x.waiting.Stop() // who has answered without a 100 wants no body
 	}
@@ -157,7 +229,11 @@ type answer struct {
 
 // Read reads from the endpoint.
 func (a *answer) Read(p []byte) (int, error) {
+	timer := a.exchange.bound()
 	n, err := a.ReadCloser.Read(p)
+	if timer != nil {
+		timer.Stop()
+	}
 	if err != nil && !isEnd(err) {
 		err = a.exchange.fault(err)
 	}

@@ -46,7 +46,7 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, bodyFault(err)
 	}
-	if wait := sleep(req.Context(), o.takes); wait != nil {
+	if wait := sleep(mesh.From(req), o.takes); wait != nil {
 		return nil, ended(wait)
 	}
 	if o.fault != nil {

@@ -47,11 +47,11 @@ func TestExpectationRefused(t *testing.T) {
 	req, call := request("POST", "only for who wants it")
 	req.Header.Set("Expect", "100-continue")
 	up := newUpload(req)
-	a, err := begin(call, req, up)
+	a, err := new(retrier).begin(call, req, up)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := tr.RoundTrip(a.req)
+	resp, err := tr.RoundTrip(&a.req)
 	if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Fatal(resp, err)
 	}

@@ -36,7 +36,7 @@ func newIdleWatch(call *mesh.Call, limit time.Duration) *idleWatch {
 // not keep its body back for as long as limit. How long the endpoint takes is not
 // watched then, neither to read what has come nor to answer.
 func (w *idleWatch) upload(req *http.Request) {
-	if req.Body == nil || req.Body == http.NoBody {
+	if !awaited(req) {
 		return
 	}
 	w.talk = isGRPC(req.Header)
@@ -47,9 +47,15 @@ func (w *idleWatch) upload(req *http.Request) {
 // request has what the client sends count as movement: a call may well talk in one
 // direction only.
 func (w *idleWatch) request(req *http.Request) {
-	if req.Body != nil && req.Body != http.NoBody {
+	if awaited(req) {
 		req.Body = &watchedUpload{watchedBody{ReadCloser: req.Body, watch: w}}
 	}
+}
+
+// awaited reports whether a part of the client's body may be yet to come.
+func awaited(req *http.Request) bool {
+	_, all := whole(req)
+	return hasBody(req) && !all
 }
 
 // response has what the endpoint sends count as movement, and starts the watch,
@@ -76,7 +82,7 @@ func (w *idleWatch) start() {
 	}
 	w.mu.Unlock()
 	if !runs {
-		w.call.OnEnd(func(mesh.Result) { w.stop() })
+		w.call.AtEnd(w)
 	}
 }
 
@@ -104,7 +110,9 @@ func (w *idleWatch) check() {
 
 var errKeptBack = errors.New("the client keeps its body back")
 
-func (w *idleWatch) stop() {
+// End stops the watch. A check that is under way is waited for: the call may be another
+// request's after that.
+func (w *idleWatch) End(mesh.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true

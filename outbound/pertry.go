@@ -1,7 +1,6 @@
 package outbound
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -14,22 +13,19 @@ func perTry(d time.Duration) mesh.Layer {
 	if d <= 0 {
 		return nil
 	}
+	again := &mesh.Fault{Kind: mesh.PerTryTimeout, Retryable: true}
+	once := &mesh.Fault{Kind: mesh.PerTryTimeout}
 	return func(next http.RoundTripper) http.RoundTripper {
 		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-			late := &mesh.Fault{Kind: mesh.PerTryTimeout, Retryable: idempotent(req.Method)}
-			ctx, cancel := context.WithCancelCause(req.Context())
-			timer := time.AfterFunc(d, func() { cancel(late) })
-			resp, err := next.RoundTrip(req.WithContext(ctx))
-			// The context is not cancelled here: the response's body lives under it. It
-			// ends with the attempt's.
-			if timer.Stop() {
-				return resp, err
+			late := once
+			if idempotent(req.Method) {
+				late = again
 			}
-			if err == nil { // the head came as time ran out: its body would break off
-				_ = resp.Body.Close()
-				return nil, late
-			}
-			return nil, err
+			call := mesh.From(req)
+			call.Try(time.Now().Add(d), late)
+			resp, err := next.RoundTrip(req)
+			call.Try(time.Time{}, nil)
+			return resp, err
 		})
 	}
 }

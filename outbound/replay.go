@@ -44,9 +44,12 @@ type upload struct {
 	current *uploadReader
 }
 
-// newUpload returns the upload of req, nil when it has no body.
+// newUpload returns the upload of req, nil when it has no body, or has it whole.
 func newUpload(req *http.Request) *upload {
-	if req.Body == nil || req.Body == http.NoBody {
+	if !hasBody(req) {
+		return nil
+	}
+	if _, ok := whole(req); ok {
 		return nil
 	}
 	u := &upload{body: req.Body, trailer: req.Trailer, limit: replayLimit, hint: firstRoom}
@@ -60,6 +63,19 @@ func newUpload(req *http.Request) *upload {
 	}
 	u.changed = sync.NewCond(&u.mu)
 	return u
+}
+
+// blank returns the trailer of an attempt, which says what is to come; nil where nothing
+// is.
+func (u *upload) blank() http.Header {
+	if len(u.announced) == 0 {
+		return nil
+	}
+	trailer := make(http.Header, len(u.announced))
+	for _, name := range u.announced {
+		trailer[name] = nil
+	}
+	return trailer
 }
 
 // open returns a reader from the beginning, which gets a copy of the client's

@@ -1,9 +1,9 @@
 package outbound
 
 import (
-	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"outrider/internal/mesh"
@@ -17,6 +17,7 @@ type retrier struct {
 	ledger  *ledger
 	events  Events
 	rand    func() uint64
+	spare   sync.Pool // of attempts
 }
 
 // RoundTrip makes the first attempt and, as far as the policy, the budget, the
@@ -29,17 +30,17 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	var worst *mesh.Fault
 	for n := 0; ; n++ {
-		a, err := begin(call, req, up)
+		a, err := r.begin(call, req, up)
 		if err != nil { // the check below makes this unreachable but for the first, which cannot fail
 			return nil, mesh.AsFault(err)
 		}
 		call.Attempts = append(call.Attempts, mesh.Attempt{Start: time.Now()})
 		if call.Trace != nil { // each attempt is a span of its own, which the endpoint is told of
-			call.Trace.Attempt(call, a.req)
+			call.Trace.Attempt(call, &a.req)
 		}
-		resp, err := r.next.RoundTrip(a.req)
+		resp, err := r.next.RoundTrip(&a.req)
 		if err != nil {
-			a.body.stop() // whoever still reads it reads for nobody
+			a.stop()
 			worst = moreTelling(worst, mesh.AsFault(err))
 		}
 		reason, wait := r.again(a, n, resp, err)
@@ -50,7 +51,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		a.giveUp(resp, err)
-		if cause := sleep(call.Context(), wait); cause != nil {
+		if cause := sleep(call, wait); cause != nil {
 			return nil, ended(cause)
 		}
 	}
@@ -66,7 +67,7 @@ func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reas
 	if reason == "" && !idempotent(a.req.Method) && slices.Contains(r.policy.On, outcomeOf(resp, err)) {
 		a.call.Acts |= mesh.NotIdempotent
 	}
-	if reason == "" || a.call.Context().Err() != nil { // where that has ended, nobody waits for the answer
+	if reason == "" || over(a.call) != nil { // nobody waits for the answer
 		return "", 0
 	}
 	now := time.Now()
@@ -116,19 +117,4 @@ func (r *retrier) jitter(bound time.Duration) time.Duration {
 		return 0
 	}
 	return time.Duration(r.rand() % uint64(bound+1))
-}
-
-// sleep waits, and returns the context's cause when that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -1,8 +1,6 @@
 package outbound
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net/http"
 	"reflect"
@@ -295,8 +293,8 @@ func TestPerTry(t *testing.T) {
 			t.Errorf("the second attempt came after %v", d)
 		}
 		<-time.After(time.Hour) // the body may take longer than the head
-		if err := resp.Request.Context().Err(); err != nil {
-			t.Errorf("the body's context: %v", err)
+		if err := over(call); err != nil {
+			t.Errorf("the body's time is up: %v", err)
 		}
 		call.End(mesh.Result{})
 	})
@@ -306,13 +304,17 @@ func TestPerTry(t *testing.T) {
 // break off.
 func TestPerTryAtTheLastMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, outcomes: []outcome{{status: 200}}}
-		late := mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+		s := &script{t: t}
+		engine := mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 			<-req.Context().Done()
-			return s.RoundTrip(req.WithContext(context.WithoutCancel(req.Context())))
+			s.open++
+			return &http.Response{StatusCode: http.StatusOK, Body: &scriptBody{strings.NewReader("x"), s}}, nil
+		})
+		endpoint := mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			return newExchange("a", req).run(engine)
 		})
 		req, call := request("GET", "")
-		_, err := perTry(time.Second)(late).RoundTrip(call.Bind(req))
+		_, err := perTry(time.Second)(endpoint).RoundTrip(req)
 		if mesh.AsFault(err).Kind != mesh.PerTryTimeout || s.open != 0 {
 			t.Errorf("got %v, %d bodies open", err, s.open)
 		}
@@ -330,13 +332,12 @@ func TestDiscardIsBounded(t *testing.T) {
 			if tries == 3 {
 				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 			}
-			r, w := io.Pipe()
-			context.AfterFunc(req.Context(), func() { _ = w.CloseWithError(errors.New("cancelled")) })
+			body := bodyFunc(func([]byte) (int, error) { return 0, sleep(mesh.From(req), time.Hour) })
 			length := int64(-1)
 			if tries == 2 {
 				length = drainLimit + 1 // not even begun
 			}
-			return &http.Response{StatusCode: http.StatusServiceUnavailable, ContentLength: length, Body: r}, nil
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, ContentLength: length, Body: body}, nil
 		})
 		policy := usual
 		policy.Base = 0

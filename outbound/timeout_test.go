@@ -14,7 +14,7 @@ import (
 // streamOrigin answers with a stream that the test writes to.
 func streamOrigin(status int, contentType string, takes time.Duration, body io.ReadCloser) http.RoundTripper {
 	return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-		if cause := sleep(mesh.From(req).Context(), takes); cause != nil {
+		if cause := sleep(mesh.From(req), takes); cause != nil {
 			return nil, ended(cause)
 		}
 		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: body}, nil
@@ -174,7 +174,7 @@ func TestIdleWatchAtTheEnd(t *testing.T) {
 	_, call := request("GET", "")
 	w := newIdleWatch(call, time.Hour)
 	w.response(&http.Response{Body: http.NoBody})
-	w.stop()
+	w.End(mesh.Result{})
 	w.last = time.Time{}
 	w.check()
 	if cause := context.Cause(call.Context()); cause != nil {

@@ -2,7 +2,6 @@ package outbound
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"outrider/internal/mesh"
@@ -86,39 +85,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Host == "" { // HTTP/1.0: else net/http sends the address
 		req.Host = t.endpoint.Host
 	}
-	if _, has := req.Header["User-Agent"]; !has {
-		req.Header["User-Agent"] = []string{""} // else net/http sends its own
-	}
 	req.RequestURI = ""
 	via := t.choose(req)
-	if via == t.http2 {
-		detach(req)
-	}
 	x := newExchange(t.endpoint.Address, req)
 	x.guess = t.plain && via == t.http2
 	return x.run(via)
-}
-
-// detach gives req strings of its own. HTTP/2 keeps those of earlier heads for as long
-// as the connection lasts, to refer to them (RFC 7541, section 2.3.2), and each of the
-// client's may be a piece of a whole head.
-func detach(req *http.Request) {
-	req.Method, req.Host = strings.Clone(req.Method), strings.Clone(req.Host)
-	req.URL.Path, req.URL.RawPath = strings.Clone(req.URL.Path), strings.Clone(req.URL.RawPath)
-	req.Header = own(req.Header)
-}
-
-// own returns a copy of h that shares no string with it.
-func own(h http.Header) http.Header {
-	out := make(http.Header, len(h))
-	for name, values := range h {
-		copied := make([]string, len(values))
-		for i, v := range values {
-			copied[i] = strings.Clone(v)
-		}
-		out[strings.Clone(name)] = copied
-	}
-	return out
 }
 
 // choose returns the transport for req.

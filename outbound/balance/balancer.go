@@ -17,6 +17,7 @@ type Balancer struct {
 	epoch    time.Time  // instants are durations since then: monotonic, and one word
 	snapshot atomic.Pointer[snapshot]
 	flight   [2]atomic.Int64 // requests in flight, in our zone and elsewhere; not counted without key
+	ended    sync.Pool       // exchanges, for other requests
 
 	mu         sync.Mutex           // protects all below, and publishing a snapshot
 	near       policy               // of the groups, each with turns of its own

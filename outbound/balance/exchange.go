@@ -5,27 +5,38 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"outrider/internal/mesh"
 )
 
-// exchange is one request at one endpoint, from its place to the last byte.
+// exchange is one request at one endpoint, from its place to the last byte. After that it
+// is used for another one.
 type exchange struct {
 	b        *Balancer
 	to       *endpoint
 	report   func(error) // to the breaker
 	start    time.Duration
 	url      url.URL // here rather than in an allocation of its own
-	settled  atomic.Bool
-	released atomic.Bool
+	begun    bool
+	settled  bool
+	released bool
+}
+
+// exchange returns one that begins at the instant now.
+func (b *Balancer) exchange(to *endpoint, report func(error), now time.Duration) *exchange {
+	x, _ := b.ended.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
+	}
+	x.b, x.to, x.report, x.start = b, to, report, now
+	return x
 }
 
 // send sends req, and settles what its head or failure says about the endpoint.
-func (x *exchange) send(req *http.Request) (*http.Response, error) {
-	// A URL of its own: net/http may read that of an earlier attempt after giving up.
-	x.url = *req.URL
+func (x *exchange) send(req *http.Request, call *mesh.Call) (*http.Response, error) {
+	x.begun = true
+	x.url = *req.URL // its own: the attempt's may be shared
 	x.url.Scheme, x.url.Host = x.to.info.Scheme, x.to.info.Address
 	if x.url.Scheme == "h2c" {
 		x.url.Scheme = "http" // net/http knows no other; the transport knows
@@ -34,7 +45,7 @@ func (x *exchange) send(req *http.Request) (*http.Response, error) {
 	resp, err := x.to.via().RoundTrip(req)
 	switch {
 	case err != nil:
-		x.settle(blame(req.Context(), err))
+		x.settle(blame(call, err))
 		x.release()
 	case resp.StatusCode >= 500:
 		x.settle(failed)
@@ -46,9 +57,10 @@ func (x *exchange) send(req *http.Request) (*http.Response, error) {
 
 // settle reports the verdict, once.
 func (x *exchange) settle(v verdict) {
-	if x.settled.Swap(true) {
+	if x.settled {
 		return
 	}
+	x.settled = true
 	switch v {
 	case succeeded:
 		x.report(nil)
@@ -67,24 +79,31 @@ func (x *exchange) settle(v verdict) {
 
 // release gives the place back, once.
 func (x *exchange) release() {
-	if !x.released.Swap(true) {
+	if !x.released {
+		x.released = true
 		x.to.release()
 	}
 }
 
-// end is the end of the exchange, come what may: an attempt that was given up, or
+// End is the end of the exchange, come what may: an attempt that was given up, or
 // one whose transport panicked, has no verdict yet.
-func (x *exchange) end(mesh.Result) {
+func (x *exchange) End(mesh.Result) {
 	x.settle(ignored)
 	x.release()
+	if !x.begun { // the call had ended before
+		return
+	}
+	b := x.b
+	*x = exchange{}
+	b.ended.Put(x)
 }
 
 // blame returns what an error says about the endpoint. It is not blamed for what the
 // client did: going away, losing patience, or sending a body that we refuse or that
 // does not come to its end.
-func blame(ctx context.Context, err error) verdict {
+func blame(call *mesh.Call, err error) verdict {
 	var f *mesh.Fault
-	if !errors.As(err, &f) && errors.Is(err, context.Canceled) && !errors.As(context.Cause(ctx), &f) {
+	if !errors.As(err, &f) && errors.Is(err, context.Canceled) && !errors.As(call.Cause(), &f) {
 		return ignored
 	}
 	if f == nil {

@@ -3,6 +3,7 @@ package balance
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 // places bounds the requests in flight at one endpoint, and those that wait.
@@ -54,10 +55,10 @@ func (p *places) count(n int64) int64 {
 	return p.inFlight.Add(n)
 }
 
-// wait takes a place, waiting for it until either context ends. It reports false
-// when there is none to be had: too many wait, the endpoint left or was withdrawn, or a
-// context ended.
-func (p *places) wait(call, attempt context.Context) bool {
+// wait takes a place, waiting for it until the context ends or due fires. It reports
+// false when there is none to be had: too many wait, the endpoint left or was withdrawn,
+// or the wait ended so.
+func (p *places) wait(ctx context.Context, due <-chan time.Time) bool {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > p.pending {
 		return false
@@ -67,8 +68,8 @@ func (p *places) wait(call, attempt context.Context) bool {
 		p.count(1)
 		return true
 	case <-*p.gone.Load():
-	case <-call.Done():
-	case <-attempt.Done():
+	case <-ctx.Done():
+	case <-due:
 	}
 	return false
 }

@@ -130,22 +130,21 @@ func TestWaitEnds(t *testing.T) {
 	type ending struct {
 		call    *mesh.Call
 		hangUp  func() // the client's connection ends
-		giveUp  func(error)
 		balance *balance.Balancer
 	}
 	for name, tc := range map[string]struct {
 		end  func(e ending)
 		want mesh.Kind
+		try  bool // the attempt's own time is limited
 	}{
 		"deadline": {func(e ending) {
 			e.call.SetDeadline(time.Now().Add(time.Second), &mesh.Fault{Kind: mesh.ResponseTimeout})
-		}, mesh.ResponseTimeout},
-		"cancel":      {func(e ending) { e.call.Cancel(&mesh.Fault{Kind: mesh.Draining}) }, mesh.Draining},
-		"client gone": {func(e ending) { e.hangUp() }, mesh.ClientGone},
-		"per-try timeout": {func(e ending) { e.giveUp(&mesh.Fault{Kind: mesh.PerTryTimeout}) },
-			mesh.PerTryTimeout},
-		"endpoint left": {func(e ending) { e.balance.Update(nil) }, mesh.NoEndpoints},
-		"close":         {func(e ending) { e.balance.Close() }, mesh.NoEndpoints},
+		}, mesh.ResponseTimeout, false},
+		"cancel":          {func(e ending) { e.call.Cancel(&mesh.Fault{Kind: mesh.Draining}) }, mesh.Draining, false},
+		"client gone":     {func(e ending) { e.hangUp() }, mesh.ClientGone, false},
+		"per-try timeout": {func(ending) {}, mesh.PerTryTimeout, true},
+		"endpoint left":   {func(e ending) { e.balance.Update(nil) }, mesh.NoEndpoints, false},
+		"close":           {func(e ending) { e.balance.Close() }, mesh.NoEndpoints, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -155,15 +154,16 @@ func TestWaitEnds(t *testing.T) {
 				held := hold(t, rt)
 				connection, hangUp := context.WithCancel(t.Context())
 				req, call := request(connection)
-				attempt, giveUp := context.WithCancelCause(req.Context())
-				req = req.WithContext(attempt)
+				if tc.try {
+					call.Try(time.Now().Add(time.Second), &mesh.Fault{Kind: mesh.PerTryTimeout})
+				}
 				done := make(chan error)
 				go func() {
 					_, err := rt.RoundTrip(req)
 					done <- err
 				}()
 				synctest.Wait()
-				tc.end(ending{call, hangUp, giveUp, b})
+				tc.end(ending{call, hangUp, b})
 				wantFault(t, <-done, tc.want)
 				call.End(mesh.Result{})
 				held.End(mesh.Result{})
@@ -175,7 +175,6 @@ func TestWaitEnds(t *testing.T) {
 					t.Errorf("status = %+v; want no trace of the wait", st[0])
 				}
 				hangUp()
-				giveUp(nil)
 			})
 		})
 	}

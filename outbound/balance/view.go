@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -42,8 +41,8 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	attempt.Endpoint, attempt.Scheme = x.to.info.Address, x.to.info.Scheme
-	call.OnEnd(x.end)
-	resp, err := x.send(req)
+	call.AtEnd(x)
+	resp, err := x.send(req, call)
 	attempt.Duration = time.Since(attempt.Start)
 	if err != nil {
 		attempt.Err = err
@@ -68,7 +67,7 @@ func (v *view) begin(req *http.Request, call *mesh.Call) (*exchange, error) {
 		entered := !full && m.place.enter()
 		if full {
 			var err error
-			if entered, err = await(call.Context(), req.Context(), m); err != nil {
+			if entered, err = await(call, m); err != nil {
 				return nil, err
 			}
 			q.now = v.b.now()
@@ -80,7 +79,7 @@ func (v *view) begin(req *http.Request, call *mesh.Call) (*exchange, error) {
 		// who still waits holds none of the trials of a half-open breaker.
 		report, ok := m.circuit(v).allow()
 		if ok {
-			return &exchange{b: v.b, to: m.endpoint, report: report, start: q.now}, nil
+			return v.b.exchange(m.endpoint, report, q.now), nil
 		}
 		m.release()
 	}
@@ -89,30 +88,37 @@ func (v *view) begin(req *http.Request, call *mesh.Call) (*exchange, error) {
 
 // await waits for a place at m. It returns false where another endpoint should be
 // picked, and the Fault with which the call or the attempt ended.
-func await(call, attempt context.Context, m *member) (bool, error) {
-	entered := m.place.wait(call, attempt)
-	err := ended(call, attempt)
+func await(call *mesh.Call, m *member) (bool, error) {
+	var due <-chan time.Time
+	at, late := call.Due()
+	if !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		due = timer.C
+	}
+	entered := m.place.wait(call.Context(), due)
+	err := ended(call)
+	if err == nil && !at.IsZero() && !time.Now().Before(at) {
+		err = late
+	}
 	if err != nil && entered { // both at once
 		m.release()
 	}
 	return entered, err
 }
 
-// ended returns the Fault for the end of one of the contexts, nil before.
-func ended(contexts ...context.Context) error {
-	for _, ctx := range contexts {
-		if ctx.Err() == nil {
-			continue
-		}
-		cause := context.Cause(ctx)
-		var f *mesh.Fault
-		if errors.As(cause, &f) {
-			return f
-		}
-		// The connection's or stream's own end has no cause of ours.
-		return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
+// ended returns the Fault for the early end of the call, nil before.
+func ended(call *mesh.Call) error {
+	cause := call.Cause()
+	if cause == nil {
+		return nil
 	}
-	return nil
+	var f *mesh.Fault
+	if errors.As(cause, &f) {
+		return f
+	}
+	// The connection's or stream's own end has no cause of ours.
+	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
 }
 
 // refusal returns the Fault for a request that no endpoint takes.

@@ -1,0 +1,49 @@
+package outbound
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// hasBody reports whether req has a body.
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// whole returns the client's body where all of it has come already: its server has it in
+// memory, and says so. It is lent like the request. Trailers come after a body that is
+// read to its end, and who asks first whether the body is wanted waits for the answer:
+// neither is whole.
+func whole(req *http.Request) ([]byte, bool) {
+	body, ok := req.Body.(interface{ Buffered() ([]byte, bool) })
+	if !ok || len(req.Trailer) > 0 || asksFirst(req) {
+		return nil, false
+	}
+	return body.Buffered()
+}
+
+// asksFirst reports whether the endpoint is asked before it is sent the body.
+func asksFirst(req *http.Request) bool {
+	return strings.EqualFold(req.Header.Get("Expect"), "100-continue")
+}
+
+// wholeBody is one attempt's view of a body that has come whole.
+type wholeBody struct{ data []byte }
+
+// Read reads what is left of it.
+func (b *wholeBody) Read(p []byte) (int, error) {
+	if len(b.data) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.data)
+	b.data = b.data[n:]
+	return n, nil
+}
+
+// Buffered returns what is left of it, which is there.
+func (b *wholeBody) Buffered() ([]byte, bool) { return b.data, true }
+
+// Close drops what is left of it.
+func (b *wholeBody) Close() error {
+	b.data = nil
+	return nil
+}
