@@ -24,24 +24,28 @@ type dialer struct {
 }
 
 // plain connects without TLS.
-func (d *dialer) plain(ctx context.Context, network, _ string) (net.Conn, error) {
+func (d *dialer) plain(ctx context.Context) (net.Conn, error) {
 	if err := d.plainly(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
-	return d.connect(ctx, network)
+	c, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // prior connects without TLS to what is believed to speak HTTP/2 (RFC 9113, section
 // 3.3).
-func (d *dialer) prior(ctx context.Context, network, _ string) (net.Conn, error) {
+func (d *dialer) prior(ctx context.Context) (net.Conn, error) {
 	if err := d.plainly(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
-	c, err := d.connect(ctx, network)
+	c, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,30 +53,28 @@ func (d *dialer) prior(ctx context.Context, network, _ string) (net.Conn, error)
 	return c, nil
 }
 
-// secure returns a dial function for TLS that offers protocols.
-func (d *dialer) secure(protocols ...string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		settings, err := d.settings(protocols)
-		if err != nil {
-			return nil, d.refused(err)
-		}
-		ctx, cancel := d.bound(ctx)
-		defer cancel()
-		c, err := d.connect(ctx, network)
-		if err != nil {
-			return nil, err
-		}
-		session := tls.Client(c, settings)
-		if err := session.HandshakeContext(ctx); err != nil {
-			_ = c.Close()
-			return nil, d.fault(handshakeKind(ctx, err), err)
-		}
-		if session.ConnectionState().NegotiatedProtocol == "h2" {
-			c.shared = true
-			c.agreed = true
-		}
-		return session, nil
+// secure connects by TLS, and offers protocols.
+func (d *dialer) secure(ctx context.Context, protocols ...string) (*tls.Conn, error) {
+	settings, err := d.settings(protocols)
+	if err != nil {
+		return nil, d.refused(err)
 	}
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	c, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	session := tls.Client(c, settings)
+	if err := session.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, d.fault(handshakeKind(ctx, err), err)
+	}
+	if session.ConnectionState().NegotiatedProtocol == "h2" {
+		c.shared = true
+		c.agreed = true
+	}
+	return session, nil
 }
 
 func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -82,8 +84,8 @@ func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, d.limit)
 }
 
-func (d *dialer) connect(ctx context.Context, network string) (*conn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, network, d.endpoint.Address)
+func (d *dialer) connect(ctx context.Context) (*conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", d.endpoint.Address)
 	if err != nil {
 		return nil, d.fault(dialKind(err), err)
 	}

@@ -70,8 +70,8 @@ func newExchange(address string, req *http.Request) *exchange {
 		x.req.GetBody = func() (io.ReadCloser, error) { return body.upload.open(body.trailer) }
 	case *wholeBody:
 		data := bytes.Clone(body.data)
-		x.req.GetBody = func() (io.ReadCloser, error) { return &wholeBody{data}, nil }
-		x.req.Body = &wholeBody{data}
+		x.req.GetBody = func() (io.ReadCloser, error) { return &wholeBody{data: data}, nil }
+		x.req.Body = &wholeBody{data: data}
 	}
 	return x
 }

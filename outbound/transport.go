@@ -1,21 +1,11 @@
 package outbound
 
 import (
+	"context"
+	"net"
 	"net/http"
-	"time"
 
 	"outrider/internal/mesh"
-)
-
-const (
-	maxHead         = 256 << 10        // bytes of a response's head
-	maxInterim      = 32               // 1xx responses before the answer
-	idleConnection  = 90 * time.Second // until an unused connection is closed
-	idleConnections = 1024             // kept per endpoint; what is in flight is bounded above
-	pingAfter       = 15 * time.Second // of silence, an HTTP/2 connection is asked whether it lives
-	pingTimeout     = 5 * time.Second
-	stuckWrite      = 30 * time.Second // after which an HTTP/2 connection is given up
-	bufferSize      = 4 << 10          // per direction and HTTP/1.1 connection
 )
 
 // Where the Host field of a request comes from; anything else is a literal.
@@ -24,53 +14,39 @@ const (
 	HostService  = "service"  // the endpoint's configured authority
 )
 
-// transport carries requests to one endpoint over net/http's transports. There are
-// two of them, because one connection speaks one protocol: https offers HTTP/1.1 and
-// HTTP/2, h2c speaks HTTP/2, and an upgrade needs HTTP/1.1 whatever the scheme.
+// engine carries requests by one protocol. Where one fails with a Fault, the request is
+// as it was.
+type engine interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// connect makes a connection. Its errors are Faults.
+type connect func(context.Context) (net.Conn, error)
+
+// transport carries requests to one endpoint, by the protocols that it is met with:
+// HTTP/1.1 or, for gRPC, HTTP/2 where the scheme is http; HTTP/2 where it is h2c; what
+// the handshake agrees on where it is https. An upgrade needs HTTP/1.1 whatever the
+// scheme.
 type transport struct {
 	endpoint mesh.Endpoint
 	host     string // as Config.Host
 	plain    bool   // scheme http: HTTP/2 only for gRPC, whose servers speak nothing else
-	http1    *http.Transport
-	http2    *http.Transport
+	http1    engine
+	other    engine // for what is not to go by HTTP/1.1 from the start
 }
 
 // newTransport returns the transport of the endpoint that dial goes to.
 func newTransport(dial *dialer, host string) *transport {
 	t := &transport{endpoint: dial.endpoint, host: host, plain: dial.endpoint.Scheme == "http"}
-	t.http1, t.http2 = engine(dial), engine(dial)
-	t.http1.Protocols.SetHTTP1(true)
-	t.http1.DialTLSContext = dial.secure("http/1.1")
 	if dial.endpoint.Scheme == "https" {
-		t.http2.Protocols.SetHTTP1(true)
-		t.http2.Protocols.SetHTTP2(true)
-		t.http2.DialTLSContext = dial.secure("h2", "http/1.1")
-	} else {
-		t.http2.Protocols.SetUnencryptedHTTP2(true)
-		t.http2.DialContext = dial.prior
+		t.http1 = newHTTP1(dial.endpoint.Address, func(ctx context.Context) (net.Conn, error) { return dial.secure(ctx, "http/1.1") })
+		t.other = newNegotiated(dial)
+		return t
 	}
+	t.http1 = newHTTP1(dial.endpoint.Address, dial.plain)
+	t.other = newHTTP2(dial.endpoint.Address, dial.prior, t.plain)
 	return t
-}
-
-// engine returns what the transports have in common. A proxy of the environment is
-// not used: Proxy is nil.
-func engine(dial *dialer) *http.Transport {
-	return &http.Transport{
-		DialContext:            dial.plain,
-		DisableCompression:     true, // what the client asked for is what it gets
-		MaxIdleConnsPerHost:    idleConnections,
-		IdleConnTimeout:        idleConnection,
-		ExpectContinueTimeout:  continueAfter,
-		MaxResponseHeaderBytes: maxHead,
-		WriteBufferSize:        bufferSize,
-		ReadBufferSize:         bufferSize,
-		Protocols:              new(http.Protocols),
-		HTTP2: &http.HTTP2Config{
-			SendPingTimeout:  pingAfter,
-			PingTimeout:      pingTimeout,
-			WriteByteTimeout: stuckWrite,
-		},
-	}
 }
 
 // RoundTrip sends req, which it edits. Its errors are Faults.
@@ -86,25 +62,22 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Host = t.endpoint.Host
 	}
 	req.RequestURI = ""
-	via := t.choose(req)
-	x := newExchange(t.endpoint.Address, req)
-	x.guess = t.plain && via == t.http2
-	return x.run(via)
+	return t.choose(req).RoundTrip(req)
 }
 
-// choose returns the transport for req.
-func (t *transport) choose(req *http.Request) *http.Transport {
+// choose returns the engine for req.
+func (t *transport) choose(req *http.Request) engine {
 	switch {
 	case req.Header.Get("Upgrade") != "":
 		return t.http1
 	case t.plain && (req.ProtoMajor < 2 || !isGRPC(req.Header)):
 		return t.http1
 	}
-	return t.http2
+	return t.other
 }
 
 // CloseIdleConnections closes what no request uses.
 func (t *transport) CloseIdleConnections() {
 	t.http1.CloseIdleConnections()
-	t.http2.CloseIdleConnections()
+	t.other.CloseIdleConnections()
 }

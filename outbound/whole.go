@@ -27,23 +27,33 @@ func asksFirst(req *http.Request) bool {
 }
 
 // wholeBody is one attempt's view of a body that has come whole.
-type wholeBody struct{ data []byte }
+type wholeBody struct {
+	data   []byte
+	read   int // so many bytes have been
+	closed bool
+}
 
 // Read reads what is left of it.
 func (b *wholeBody) Read(p []byte) (int, error) {
-	if len(b.data) == 0 {
+	switch {
+	case b.closed:
+		return 0, errGivenUp
+	case b.read == len(b.data):
 		return 0, io.EOF
 	}
-	n := copy(p, b.data)
-	b.data = b.data[n:]
+	n := copy(p, b.data[b.read:])
+	b.read += n
 	return n, nil
 }
 
 // Buffered returns what is left of it, which is there.
-func (b *wholeBody) Buffered() ([]byte, bool) { return b.data, true }
+func (b *wholeBody) Buffered() ([]byte, bool) { return b.data[b.read:], !b.closed }
 
-// Close drops what is left of it.
+// Close ends reading.
 func (b *wholeBody) Close() error {
-	b.data = nil
+	b.closed = true
 	return nil
 }
+
+// rewind has it read from the beginning.
+func (b *wholeBody) rewind() { b.read, b.closed = 0, false }

@@ -69,7 +69,7 @@ func TestWhole(t *testing.T) {
 func TestWholeBodyGoesOut(t *testing.T) {
 	data := []byte("hello")
 	req, call := request("PUT", "")
-	req.Body = &wholeBody{data}
+	req.Body = &wholeBody{data: data}
 	x := newExchange("a", req)
 	copy(data, "-----")
 	again, err := x.req.GetBody()
