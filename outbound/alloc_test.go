@@ -12,7 +12,7 @@ import (
 
 // layers are a service's layers, on an endpoint that costs nothing and a Call that
 // serves one request after another.
-func layers(tb testing.TB, breaker *balance.Breaker, perAttempt time.Duration) (send func() error) {
+func layers(tb testing.TB, method string, breaker *balance.Breaker, perAttempt time.Duration) (send func() error) {
 	tb.Helper()
 	ok := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}
 	b, err := balance.New(balance.Config{Service: "orders", MaxConnections: 10, Dial: func(mesh.Endpoint) balance.Transport {
@@ -28,7 +28,7 @@ func layers(tb testing.TB, breaker *balance.Breaker, perAttempt time.Duration) (
 	}, perTry(perAttempt))
 
 	base := context.Background()
-	req, call := request("GET", "")
+	req, call := request(method, "")
 	for _, name := range []string{"Accept", "Accept-Encoding", "Forwarded", "User-Agent", "X-Request-Id"} {
 		req.Header.Set(name, "*/*")
 	}
@@ -53,16 +53,18 @@ func (still) CloseIdleConnections() {}
 func TestAllocations(t *testing.T) {
 	for _, c := range []struct {
 		name    string
+		method  string
 		breaker *balance.Breaker
 		perTry  time.Duration
 		budget  float64
 	}{
-		{"usual", nil, 0, 0},
-		{"per-try timeout", nil, time.Second, 0},
-		{"breaker", &balance.Breaker{}, 0, 1}, // its report
+		{"usual", "GET", nil, 0, 0},
+		{"POST", "POST", nil, 0, 0},
+		{"per-try timeout", "GET", nil, time.Second, 0},
+		{"breaker", "GET", &balance.Breaker{}, 0, 1}, // its report
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			send := layers(t, c.breaker, c.perTry)
+			send := layers(t, c.method, c.breaker, c.perTry)
 			n := testing.AllocsPerRun(1000, func() {
 				if err := send(); err != nil {
 					t.Error(err)
@@ -76,7 +78,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkLayers(b *testing.B) {
-	send := layers(b, nil, 0)
+	send := layers(b, "GET", nil, 0)
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := send(); err != nil {

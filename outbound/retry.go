@@ -26,7 +26,8 @@ type retrier struct {
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	call := mesh.From(req)
 	up := newUpload(req)
-	r.ledger.request(time.Now())
+	now := time.Now()
+	r.ledger.request(now)
 
 	var worst *mesh.Fault
 	for n := 0; ; n++ {
@@ -34,7 +35,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil { // the check below makes this unreachable but for the first, which cannot fail
 			return nil, mesh.AsFault(err)
 		}
-		call.Attempts = append(call.Attempts, mesh.Attempt{Start: time.Now()})
+		call.Attempts = append(call.Attempts, mesh.Attempt{Start: now})
 		if call.Trace != nil { // each attempt is a span of its own, which the endpoint is told of
 			call.Trace.Attempt(call, &a.req)
 		}
@@ -54,13 +55,14 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		if cause := sleep(call, wait); cause != nil {
 			return nil, ended(cause)
 		}
+		now = time.Now()
 	}
 }
 
 // again returns why the outcome of attempt n, from 0, deserves another attempt and
 // after which wait; an empty reason is none.
 func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reason string, wait time.Duration) {
-	if n >= r.policy.Attempts {
+	if n >= r.policy.Attempts || err == nil && resp.StatusCode < 400 {
 		return "", 0
 	}
 	reason = r.policy.reason(a.req.Method, resp, err)

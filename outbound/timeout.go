@@ -35,7 +35,7 @@ func timeout(total, idle time.Duration) mesh.Layer {
 			case total <= 0:
 				watch = newIdleWatch(call, idle)
 				watch.upload(req)
-			case isGRPC(req.Header) || req.Header.Get("Upgrade") != "":
+			case isGRPC(req.Header) || first(req.Header, "Upgrade") != "":
 				watch = newIdleWatch(call, idle)
 				watch.request(req)
 			}
@@ -79,14 +79,22 @@ func isGRPC(h http.Header) bool {
 
 // mediaType returns the Content-Type without parameters, in lower case.
 func mediaType(h http.Header) string {
-	v, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	v, _, _ := strings.Cut(first(h, "Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(v))
+}
+
+// first returns the first value of a field, whose name is in its canonical form.
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // grpcTimeout returns the deadline that a gRPC client has set itself (gRPC over
 // HTTP/2, Timeout); zero when there is none, or none that can be read.
 func grpcTimeout(req *http.Request) time.Duration {
-	v := req.Header.Get("Grpc-Timeout")
+	v := first(req.Header, "Grpc-Timeout")
 	if v == "" || len(v) > 9 || !isGRPC(req.Header) { // eight digits at most
 		return 0
 	}

@@ -68,7 +68,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // choose returns the engine for req.
 func (t *transport) choose(req *http.Request) engine {
 	switch {
-	case req.Header.Get("Upgrade") != "":
+	case first(req.Header, "Upgrade") != "":
 		return t.http1
 	case t.plain && (req.ProtoMajor < 2 || !isGRPC(req.Header)):
 		return t.http1

@@ -23,7 +23,7 @@ func whole(req *http.Request) ([]byte, bool) {
 
 // asksFirst reports whether the endpoint is asked before it is sent the body.
 func asksFirst(req *http.Request) bool {
-	return strings.EqualFold(req.Header.Get("Expect"), "100-continue")
+	return strings.EqualFold(first(req.Header, "Expect"), "100-continue")
 }
 
 // wholeBody is one attempt's view of a body that has come whole.

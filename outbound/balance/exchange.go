@@ -17,7 +17,8 @@ type exchange struct {
 	to       *endpoint
 	report   func(error) // to the breaker
 	start    time.Duration
-	url      url.URL // here rather than in an allocation of its own
+	headed   time.Duration // when the head had come, or the failure
+	url      url.URL       // here rather than in an allocation of its own
 	begun    bool
 	settled  bool
 	released bool
@@ -43,20 +44,21 @@ func (x *exchange) send(req *http.Request, call *mesh.Call) (*http.Response, err
 	}
 	req.URL = &x.url
 	resp, err := x.to.via().RoundTrip(req)
+	x.headed = x.b.now()
 	switch {
 	case err != nil:
-		x.settle(blame(call, err))
+		x.settle(blame(call, err), x.headed)
 		x.release()
 	case resp.StatusCode >= 500:
-		x.settle(failed)
+		x.settle(failed, x.headed)
 	default:
-		x.settle(succeeded)
+		x.settle(succeeded, x.headed)
 	}
 	return resp, err
 }
 
-// settle reports the verdict, once.
-func (x *exchange) settle(v verdict) {
+// settle reports the verdict at the instant now, once.
+func (x *exchange) settle(v verdict, now time.Duration) {
 	if x.settled {
 		return
 	}
@@ -69,7 +71,6 @@ func (x *exchange) settle(v verdict) {
 	default:
 		x.report(errIgnored)
 	}
-	now := x.b.now()
 	x.to.cost.observe(now, now-x.start, v)
 	if v == failed {
 		x.to.fails.add(now)
@@ -88,7 +89,9 @@ func (x *exchange) release() {
 // End is the end of the exchange, come what may: an attempt that was given up, or
 // one whose transport panicked, has no verdict yet.
 func (x *exchange) End(mesh.Result) {
-	x.settle(ignored)
+	if !x.settled { // else the clock need not be read
+		x.settle(ignored, x.b.now())
+	}
 	x.release()
 	if !x.begun { // the call had ended before
 		return

@@ -163,7 +163,7 @@ func (s *simulator) end(j *job, v verdict) {
 		return
 	}
 	j.over = true
-	j.x.settle(v)
+	j.x.settle(v, j.x.b.now())
 	j.x.release()
 	if !j.counts {
 		return

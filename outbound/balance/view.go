@@ -34,7 +34,9 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		call.Attempts = append(call.Attempts, mesh.Attempt{})
 	}
 	attempt := &call.Attempts[len(call.Attempts)-1]
-	attempt.Start = time.Now()
+	if attempt.Start.IsZero() { // else the retry layer has just looked
+		attempt.Start = time.Now()
+	}
 	x, err := v.begin(req, call)
 	if err != nil {
 		attempt.Duration, attempt.Err = time.Since(attempt.Start), err
@@ -43,7 +45,7 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 	attempt.Endpoint, attempt.Scheme = x.to.info.Address, x.to.info.Scheme
 	call.AtEnd(x)
 	resp, err := x.send(req, call)
-	attempt.Duration = time.Since(attempt.Start)
+	attempt.Duration = v.b.epoch.Add(x.headed).Sub(attempt.Start)
 	if err != nil {
 		attempt.Err = err
 		return nil, err
