@@ -33,6 +33,8 @@ type socket struct {
 
 	reading, writing time.Time // the deadlines that conn has; zero for none
 
+	one [1]byte // for dry
+
 	mu   sync.Mutex // protects over and deaf, and conn's deadlines from those who set them
 	over bool
 	deaf bool
@@ -88,6 +90,31 @@ func (s *socket) exchange(out, in []byte, idle bool, until time.Time) (n, sent i
 	}
 	n, err = s.plainRead(in, until)
 	return n, sent, err
+}
+
+// send writes out, the beginning of a message, and does not wait for an answer. Where
+// the connection was idle it first looks, as exchange does.
+func (s *socket) send(out []byte, idle bool, until time.Time) (sent int, err error) {
+	if idle && !s.quiet() {
+		return 0, errStale
+	}
+	return s.plainWrite(out, until)
+}
+
+// quiet reports whether a connection that nobody should be speaking on is open, and
+// nobody has spoken.
+func (s *socket) quiet() bool {
+	return (s.raw != nil || s.dry()) && s.still()
+}
+
+// dry reports whether conn itself holds nothing back that it has read already, such as
+// the end of a TLS session: with a deadline that has passed it returns only that.
+func (s *socket) dry() bool {
+	if err := s.set(past, s.conn.SetReadDeadline, &s.reading); err != nil {
+		return false
+	}
+	_, err := s.conn.Read(s.one[:])
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (s *socket) plainRead(p []byte, until time.Time) (int, error) {

@@ -34,7 +34,7 @@ func (s *socket) rawRead(p []byte, until time.Time) (int, error) {
 // rawExchange is exchange. It writes within the wait, after the poller has been armed,
 // and goes on to wait without a read that is sure to find nothing.
 func (s *socket) rawExchange(out, in []byte, idle bool, until time.Time) (n, sent int, err error) {
-	s.wait.look = idle
+	s.wait.look, s.wait.out = idle, out
 	n, err = s.converse(out, in, until)
 	return n, len(out) - len(s.wait.out), err
 }
@@ -142,9 +142,9 @@ func readNow(fd uintptr, p []byte) (int, error) {
 	}
 }
 
-// quiet reports whether a connection that nobody should be speaking on is open, and
-// nobody has spoken.
-func (s *socket) quiet() bool {
+// still reports whether the other end has neither closed the connection nor spoken
+// since the last read.
+func (s *socket) still() bool {
 	still := true // where nobody can look
 	if s.tcp != nil {
 		err := s.tcp.Control(func(fd uintptr) { still = quiet(fd) })
@@ -163,6 +163,17 @@ func quiet(fd uintptr) bool {
 func call(trap, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 	return int(n), errno
+}
+
+// poll reads what is there, without waiting. Where that is not known it reads nothing.
+func (s *socket) poll(p []byte) (n int, err error) {
+	if s.raw == nil {
+		return 0, nil
+	}
+	if failed := s.raw.Control(func(fd uintptr) { n, err = readNow(fd, p) }); failed != nil {
+		return 0, failed
+	}
+	return n, err
 }
 
 // gone reports whether the other end has closed the connection, or its half. It may be

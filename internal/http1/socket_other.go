@@ -19,8 +19,10 @@ func (s *socket) hold(turn func(fd uintptr) (done bool), until *time.Time) error
 	panic("no raw path here")
 }
 
-// quiet is not known here: a read finds out.
-func (s *socket) quiet() bool { return true }
+// still is not known here: a read finds out.
+func (s *socket) still() bool { return true }
+
+func (s *socket) poll([]byte) (int, error) { return 0, nil }
 
 func (s *socket) rawWrite(p []byte) (int, error) { return 0, nil }
 

@@ -1,0 +1,170 @@
+package http1
+
+import (
+	"io"
+	"net/http"
+)
+
+const (
+	answersAtOnce = 32      // bodies that are made together
+	smallRead     = 1 << 10 // a smaller read goes by way of the buffer
+)
+
+// answer is a response's body. The wire behind it serves one exchange after another,
+// but an answer serves one alone: whoever reads or closes it late meets nobody else's.
+type answer struct{ wire *wire }
+
+// hand returns the body of w's response. They are made by the dozen.
+func (w *wire) hand() *answer {
+	if len(w.answers) == 0 {
+		w.answers = make([]answer, answersAtOnce)
+	}
+	a := &w.answers[0]
+	w.answers = w.answers[1:]
+	a.wire = w
+	return a
+}
+
+// Read reads from the endpoint. Its errors but io.EOF are Faults.
+func (a *answer) Read(p []byte) (int, error) {
+	if a.wire == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return a.wire.read(p)
+}
+
+// Close ends the exchange, an upload in progress included. The connection is kept for
+// the next where both have come to their end, or the rest of the answer is there.
+func (a *answer) Close() error {
+	w := a.wire
+	if w == nil {
+		return nil
+	}
+	a.wire = nil
+	w.end()
+	keep := !w.frame.close && (w.whole || w.drain())
+	w.release(keep && w.from == w.to) // else the endpoint has said more than it was asked
+	return nil
+}
+
+func (w *wire) read(p []byte) (int, error) {
+	switch {
+	case w.failed != nil:
+		return 0, w.failed
+	case w.whole:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	n, err := w.next(p)
+	if err != nil {
+		w.failed = w.fault(broken(err), w.late)
+		return n, w.failed
+	}
+	if w.whole {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// next reads the next bytes of the body. At its end it sets whole; none and no error
+// are possible then.
+func (w *wire) next(p []byte) (int, error) {
+	if w.frame.chunked {
+		return w.nextChunked(p)
+	}
+	if !w.frame.untilClose {
+		p = p[:min(int64(len(p)), w.left)]
+	}
+	n, err := w.take(p)
+	w.left -= int64(n)
+	switch {
+	case !w.frame.untilClose:
+		w.whole = w.left == 0
+	case err == io.EOF: //nolint:errorlint // a TLS connection that was cut off has another
+		w.whole, err = true, nil
+	}
+	return n, err
+}
+
+// take reads what comes next, as it is: from the buffer, or past it.
+func (w *wire) take(p []byte) (int, error) {
+	if w.from == w.to {
+		if len(p) >= smallRead {
+			return w.wait(p)
+		}
+		if err := w.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, w.in[w.from:w.to])
+	w.from += n
+	return n, nil
+}
+
+func (w *wire) nextChunked(p []byte) (int, error) {
+	for {
+		n, err := w.decode(p)
+		if n > 0 || err != nil || w.whole {
+			return n, err
+		}
+		if left := w.chunks.direct(); left > 0 && len(p) >= smallRead {
+			n, err := w.wait(p[:min(int64(len(p)), left)])
+			w.chunks.took(int64(n))
+			return n, err
+		}
+		if err := w.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// decode decodes what is in the buffer, as far as p has room for it, and what
+// delimits it behind that.
+func (w *wire) decode(p []byte) (int, error) {
+	n := 0
+	for _, room := range [2][]byte{p, nil} {
+		written, taken, done, fault := w.chunks.decode(room, w.in[w.from:w.to])
+		n += written
+		w.from += taken
+		if fault != nil {
+			return n, fault
+		}
+		if w.whole = done; done {
+			w.chunks.merge(&w.resp.Trailer)
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+// drain reads what is left of the body, and reports whether that is all there already:
+// waiting for it would cost more than another connection.
+func (w *wire) drain() bool {
+	if w.failed != nil || w.frame.untilClose || w.left > int64(len(w.in)) {
+		return false
+	}
+	w.discard()
+	if !w.whole && w.failed == nil && w.from == w.to {
+		n, _ := w.socket.poll(w.in)
+		w.from, w.to = 0, n
+		w.discard()
+	}
+	return w.whole
+}
+
+// discard passes over what is in the buffer.
+func (w *wire) discard() {
+	var room [512]byte
+	for !w.whole && w.failed == nil && w.from < w.to {
+		if !w.frame.chunked {
+			n := int(min(int64(w.to-w.from), w.left))
+			w.from, w.left = w.from+n, w.left-int64(n)
+			w.whole = w.left == 0
+			continue
+		}
+		if _, err := w.decode(room[:]); err != nil {
+			w.failed = w.fault(err, nil)
+		}
+	}
+}
