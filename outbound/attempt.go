@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -69,7 +70,9 @@ func (a *attempt) attach(up *upload) error {
 	if err != nil {
 		return err
 	}
-	a.req.Body, a.req.Trailer, a.req.GetBody = body, trailer, nil
+	a.req.Body, a.req.Trailer = body, trailer
+	// For an engine's own repetition where a kept connection turns out to be closed.
+	a.req.GetBody = func() (io.ReadCloser, error) { return up.open(trailer) }
 	return nil
 }
 

@@ -30,11 +30,7 @@ func (d *dialer) plain(ctx context.Context) (net.Conn, error) {
 	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
-	c, err := d.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return d.connect(ctx)
 }
 
 // prior connects without TLS to what is believed to speak HTTP/2 (RFC 9113, section
@@ -49,8 +45,7 @@ func (d *dialer) prior(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.shared = true
-	return c, nil
+	return &conn{Conn: c}, nil
 }
 
 // secure connects by TLS, and offers protocols.
@@ -61,19 +56,17 @@ func (d *dialer) secure(ctx context.Context, protocols ...string) (*tls.Conn, er
 	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
-	c, err := d.connect(ctx)
+	raw, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c := &conn{Conn: raw}
 	session := tls.Client(c, settings)
 	if err := session.HandshakeContext(ctx); err != nil {
 		_ = c.Close()
 		return nil, d.fault(handshakeKind(ctx, err), err)
 	}
-	if session.ConnectionState().NegotiatedProtocol == "h2" {
-		c.shared = true
-		c.agreed = true
-	}
+	c.agreed = session.ConnectionState().NegotiatedProtocol == "h2"
 	return session, nil
 }
 
@@ -84,12 +77,12 @@ func (d *dialer) bound(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, d.limit)
 }
 
-func (d *dialer) connect(ctx context.Context) (*conn, error) {
+func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", d.endpoint.Address)
 	if err != nil {
 		return nil, d.fault(dialKind(err), err)
 	}
-	return &conn{Conn: c}, nil
+	return c, nil
 }
 
 // settings returns the TLS configuration of the next handshake: asked for each
@@ -171,36 +164,23 @@ const (
 	frameSettings = 0x4
 )
 
-// conn is a connection that remembers how it fared. net/http's errors do not always
-// tell a connection that broke from an answer that was nonsense; this does.
+// conn is a connection that remembers how it fared, for HTTP/2. net/http's errors do not
+// always tell a connection that broke from an answer that was nonsense; this does.
 type conn struct {
 	net.Conn
-	shared bool // by several exchanges at once: HTTP/2
 	agreed bool // on HTTP/2, in the TLS handshake
 
 	broken   atomic.Bool  // the other end or the network ended it
-	received atomic.Int64 // bytes, where it is not shared since the exchange began
+	received atomic.Int64 // bytes
 	settings atomic.Bool  // the first frame is HTTP/2's SETTINGS; of use without TLS
-
-	// The request body that is being sent on it. Where the connection ends, so does
-	// the sending: net/http's HTTP/1.1 transport waits for that before it returns.
-	sending atomic.Pointer[uploadReader]
 }
 
-// begin is called when an exchange gets the connection.
-func (c *conn) begin(body *uploadReader) {
-	if c.shared {
-		return // HTTP/2 closes bodies by itself
+// SyscallConn is for who looks whether the other end is there.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if below, ok := c.Conn.(syscall.Conn); ok {
+		return below.SyscallConn()
 	}
-	c.received.Store(0)
-	c.sending.Store(body)
-}
-
-// finish is called when that exchange is over.
-func (c *conn) finish(body *uploadReader) {
-	if body != nil {
-		c.sending.CompareAndSwap(body, nil)
-	}
+	return nil, http.ErrNotSupported
 }
 
 // Read reads from the endpoint.
@@ -231,19 +211,4 @@ func (c *conn) note(err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		c.broken.Store(true)
 	}
-}
-
-// Close closes the connection and stops the body that is being sent.
-func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.sending.Swap(nil).stop()
-	return err
-}
-
-// CloseWrite closes the half that we write to.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return http.ErrNotSupported
 }

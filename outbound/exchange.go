@@ -23,9 +23,9 @@ const continueAfter = time.Second
 
 var errManyInterim = errors.New("too many 1xx responses")
 
-// exchange is one request on one connection of net/http's, which wants a context to wait
-// with and may go on reading what it was given after it has returned from the context's
-// end: it gets copies.
+// exchange is one request by net/http's HTTP/2, which wants a context to wait with and may
+// go on reading what it was given after it has returned from the context's end: it gets
+// copies.
 type exchange struct {
 	address string
 	method  string
@@ -88,22 +88,22 @@ func detach(ctx context.Context, req *http.Request) *http.Request {
 		Path: strings.Clone(req.URL.Path), RawPath: strings.Clone(req.URL.RawPath),
 		ForceQuery: req.URL.ForceQuery, RawQuery: strings.Clone(req.URL.RawQuery), OmitHost: req.URL.OmitHost,
 	}
-	out.Header = own(req.Header)
+	out.Header = copied(req.Header)
 	if _, has := out.Header["User-Agent"]; !has {
 		out.Header["User-Agent"] = []string{""} // else net/http sends its own
 	}
 	return out
 }
 
-// own returns a copy of h that shares no string with it.
-func own(h http.Header) http.Header {
+// copied returns a copy of h that shares no string with it.
+func copied(h http.Header) http.Header {
 	out := make(http.Header, len(h))
 	for name, values := range h {
-		copied := make([]string, len(values))
+		list := make([]string, len(values))
 		for i, v := range values {
-			copied[i] = strings.Clone(v)
+			list[i] = strings.Clone(v)
 		}
-		out[strings.Clone(name)] = copied
+		out[strings.Clone(name)] = list
 	}
 	return out
 }
@@ -144,9 +144,7 @@ func (x *exchange) run(via http.RoundTripper) (*http.Response, error) {
 		return nil, fault
 	}
 	x.headed = true
-	if tunnel, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
-		resp.Body = newTunnel(x, tunnel)
-	} else if x.upload != nil || resp.Body != http.NoBody {
+	if x.upload != nil || resp.Body != http.NoBody {
 		resp.Body = &answer{ReadCloser: resp.Body, exchange: x}
 	}
 	return resp, nil
@@ -163,12 +161,8 @@ func (x *exchange) got(info httptrace.GotConnInfo) {
 		return
 	}
 	x.sending = x.upload.latest()
-	x.conn.begin(x.sending)
 	if x.asks {
 		x.hold()
-	}
-	if !x.conn.shared {
-		nameTE(x.req.Header)
 	}
 }
 
@@ -182,19 +176,6 @@ func (x *exchange) hold() {
 	}
 	x.sending.hold()
 	x.waiting = time.AfterFunc(continueAfter, x.sending.release)
-}
-
-// nameTE has Connection name TE, which HTTP/1.1 demands (RFC 9110, section 10.1.4)
-// and HTTP/2 forbids. It is done when the connection, and so its protocol, is known.
-func nameTE(h http.Header) {
-	if h.Get("Te") == "" {
-		return
-	}
-	if v := h.Get("Connection"); v == "" {
-		h["Connection"] = []string{"TE"}
-	} else if !strings.HasSuffix(v, "TE") { // ours, for a connection that net/http has replaced
-		h["Connection"] = []string{v + ", TE"}
-	}
 }
 
 // pass passes a 1xx response on. It runs on a goroutine of net/http, even after
@@ -214,12 +195,7 @@ func (x *exchange) pass(status int, header textproto.MIMEHeader) error {
 }
 
 // finish ends the upload, whether or not it was complete.
-func (x *exchange) finish() {
-	if x.conn != nil {
-		x.conn.finish(x.sending)
-	}
-	x.sending.stop()
-}
+func (x *exchange) finish() { x.sending.stop() }
 
 // answer is a response's body, whose errors are Faults.
 type answer struct {
@@ -244,54 +220,5 @@ func (a *answer) Read(p []byte) (int, error) {
 func (a *answer) Close() error {
 	err := a.ReadCloser.Close()
 	a.exchange.finish()
-	return err
-}
-
-// tunnel is the body of a 101: the connection itself. net/http lets go of it with
-// the answer's head, so that ending it with the call is up to us.
-type tunnel struct {
-	io.ReadWriteCloser
-	exchange *exchange
-	unwatch  func() bool
-}
-
-func newTunnel(x *exchange, rwc io.ReadWriteCloser) *tunnel {
-	t := &tunnel{ReadWriteCloser: rwc, exchange: x}
-	t.unwatch = context.AfterFunc(x.ctx, func() { _ = rwc.Close() })
-	return t
-}
-
-// Read reads from the endpoint.
-func (t *tunnel) Read(p []byte) (int, error) {
-	n, err := t.ReadWriteCloser.Read(p)
-	return n, t.fault(err)
-}
-
-// Write writes to the endpoint.
-func (t *tunnel) Write(p []byte) (int, error) {
-	n, err := t.ReadWriteCloser.Write(p)
-	return n, t.fault(err)
-}
-
-func (t *tunnel) fault(err error) error {
-	if err == nil || isEnd(err) {
-		return err
-	}
-	return t.exchange.fault(err)
-}
-
-// CloseWrite ends our half.
-func (t *tunnel) CloseWrite() error {
-	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return http.ErrNotSupported
-}
-
-// Close closes the connection.
-func (t *tunnel) Close() error {
-	t.unwatch()
-	err := t.ReadWriteCloser.Close()
-	t.exchange.finish()
 	return err
 }

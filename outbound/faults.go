@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 
 	"outrider/internal/mesh"
 )
 
-// streamReset is how net/http's HTTP/2 shows that one stream was ended: its own type
+// streamReset is how net/http shows that one stream was ended: its own type
 // is not exported, but fills in any struct of this shape.
 type streamReset struct {
 	StreamID uint32
@@ -32,7 +33,11 @@ const (
 // comes next, for the same reason.
 func (x *exchange) fault(err error) *mesh.Fault {
 	if cause := context.Cause(x.ctx); cause != nil {
-		return x.late(ended(cause))
+		f := x.placed(ended(cause))
+		if x.headed {
+			return f
+		}
+		return whose(f, x.req, x.upload)
 	}
 	if failure := x.upload.failure(); failure != nil {
 		return bodyFault(failure)
@@ -77,22 +82,21 @@ func (x *exchange) kind(err error) mesh.Kind {
 		return mesh.Reset
 	case x.conn.broken.Load(), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errSpent):
 		return mesh.Reset
-	case x.conn.shared && x.conn.settled() && !x.headed:
+	case x.conn.settled() && !x.headed:
 		return mesh.Reset // the connection's end, before a head: what is wrong with an answer resets its stream
-	case !x.conn.shared && x.conn.received.Load() >= maxHead && !x.headed:
-		return mesh.ResponseTooLarge
 	}
 	return mesh.BadResponse
 }
 
-// late returns the Fault for an exchange that f has ended. Where time ran out on a
-// client that still owed a part of its body, it is the client's timeout (RFC 9110,
-// section 15.5.9): the endpoint, which took all that came, could not answer yet. Not
-// so in gRPC, whose streams may talk both ways at once: an open one owes nothing.
-func (x *exchange) late(f *mesh.Fault) *mesh.Fault {
+// whose returns the Fault for an exchange that f has ended before the answer's head.
+// Where time ran out on a client that still owed a part of its body, it is the client's
+// timeout (RFC 9110, section 15.5.9): the endpoint, which took all that came, could not
+// answer yet. Not so in gRPC, whose streams may talk both ways at once: an open one owes
+// nothing.
+func whose(f *mesh.Fault, req *http.Request, up *upload) *mesh.Fault {
 	timeout := f.Kind == mesh.ResponseTimeout || f.Kind == mesh.PerTryTimeout
-	if !timeout || f.ByClient || x.headed || x.conn == nil || isGRPC(x.req.Header) || !x.upload.owed() {
-		return x.placed(f)
+	if !timeout || f.ByClient || isGRPC(req.Header) || !up.owed() {
+		return f
 	}
 	return &mesh.Fault{Kind: mesh.RequestTimeout, ByClient: true, Err: fmt.Errorf("the body was not complete in time: %w", f)}
 }

@@ -19,7 +19,7 @@ import (
 // type tells from nonsense.
 func TestBrokenHTTP2Connection(t *testing.T) {
 	settled := func() *conn {
-		c := &conn{shared: true}
+		c := &conn{}
 		c.settings.Store(true)
 		return c
 	}
@@ -29,11 +29,10 @@ func TestBrokenHTTP2Connection(t *testing.T) {
 		headed bool
 		want   mesh.Kind
 	}{
-		{"agreed on in TLS", &conn{shared: true, agreed: true}, false, mesh.Reset},
+		{"agreed on in TLS", &conn{agreed: true}, false, mesh.Reset},
 		{"settled", settled(), false, mesh.Reset},
 		{"after a head", settled(), true, mesh.BadResponse},
-		{"never HTTP/2", &conn{shared: true}, false, mesh.BadResponse},
-		{"HTTP/1.1", &conn{}, false, mesh.BadResponse},
+		{"never HTTP/2", &conn{}, false, mesh.BadResponse},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := &exchange{ctx: t.Context(), method: "GET", conn: c.conn, headed: c.headed}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"outrider/internal/mesh"
 	"outrider/outbound"
@@ -169,7 +168,7 @@ func TestLifetime04StalledUpload(t *testing.T) {
 				if c.late {
 					go func() {
 						<-client.stands
-						x.call.SetDeadline(time.Now(), &mesh.Fault{Kind: mesh.ResponseTimeout})
+						x.call.Cancel(&mesh.Fault{Kind: mesh.ResponseTimeout}) // time is up
 					}()
 				}
 				x.resp, x.err = rt.RoundTrip(x.req)
@@ -248,7 +247,7 @@ func TestLifetime05DiscardedResponsesAreClosed(t *testing.T) {
 	}
 }
 
-// TestLifetime06TunnelEndsWithTheCall: net/http does not end it.
+// TestLifetime06TunnelEndsWithTheCall: whoever reads from it or writes to it learns why.
 func TestLifetime06TunnelEndsWithTheCall(t *testing.T) {
 	gone := make(chan struct{})
 	_, e := serve(t, "http", func(w http.ResponseWriter, r *http.Request) {
@@ -265,6 +264,7 @@ func TestLifetime06TunnelEndsWithTheCall(t *testing.T) {
 	wantFault(t, err, mesh.Draining)
 	_, err = io.WriteString(x.resp.Body.(io.Writer), "x")
 	wantFault(t, err, mesh.Draining)
+	x.end() // who has the body closes it
 	<-gone
 }
 

@@ -19,9 +19,10 @@ func (s *Service) probe(ctx context.Context, e mesh.Endpoint, path string) (int,
 		return 0, err
 	}
 	defer done()
+	status := resp.StatusCode
 	_, _ = io.CopyN(io.Discard, resp.Body, drainLimit)
 	_ = resp.Body.Close()
-	return resp.StatusCode, nil
+	return status, nil
 }
 
 // wireScheme returns the scheme as net/http knows it.

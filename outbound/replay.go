@@ -125,7 +125,7 @@ func (u *upload) owed() bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.current == nil || u.current.offset < u.first+int64(len(u.window)) {
+	if u.current == nil || !u.current.asked || u.current.offset < u.first+int64(len(u.window)) {
 		return false
 	}
 	return u.reading || u.err != nil && !isEnd(u.err)
@@ -204,6 +204,7 @@ type uploadReader struct {
 
 	// Protected by upload.mu.
 	offset int64
+	asked  bool // somebody has begun to read
 	held   bool // reads wait
 	closed bool
 }
@@ -214,6 +215,7 @@ func (r *uploadReader) Read(p []byte) (int, error) {
 	u := r.upload
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	r.asked = true
 	for {
 		if r.closed {
 			return 0, errGivenUp
@@ -262,7 +264,7 @@ func (r *uploadReader) release() {
 // end returns how the body ended, having handed the trailer on. upload.mu is held.
 func (r *uploadReader) end() error {
 	if isEnd(r.upload.err) && r.trailer != nil {
-		maps.Copy(r.trailer, own(r.upload.trailer))
+		maps.Copy(r.trailer, copied(r.upload.trailer))
 	}
 	return r.upload.err
 }

@@ -124,13 +124,13 @@ func (t *Transport) carry(w *wire, req *http.Request) (*http.Response, error) {
 			}
 		}
 		var next bool
-		if next, fault = w.run(&o); fault == nil {
-			return &w.resp, nil
-		}
-		if !next {
+		if next, fault = w.run(&o); !next {
+			if fault == nil {
+				return &w.resp, nil
+			}
 			break
 		}
-		w, fault = nil, nil
+		w = nil // and no fault
 	}
 	if o.own {
 		o.call.End(mesh.Result{Err: fault})
