@@ -10,35 +10,39 @@ import (
 	"outrider/internal/mesh"
 )
 
-// claims is what we tell the service about the client.
+// claims is what is known about the client.
 type claims struct {
-	client       netip.Addr // the last address that no trusted proxy vouches for
+	client netip.Addr // the last address that no trusted proxy vouches for
+
+	// What came in, before us.
 	forwardedFor string
 	forwarded    string
-	proto        string
-	host         string
-	port         string
+
+	origin        // of the client's own request
+	port   string // that it connected to
+	ours   origin // of the request that came to us
 }
+
+// origin is what a request was addressed to.
+type origin struct{ proto, host string }
 
 // believe returns what is to be said about the request's client. What a trusted
 // peer says counts.
 func (f *forwarder) believe(req *http.Request, call *mesh.Call) claims {
-	c := claims{client: plainAddr(call.Peer), proto: "http", host: req.Host}
-	if c.host == "" {
-		c.host = reached(req.Context())
+	ours := origin{proto: "http", host: req.Host}
+	if ours.host == "" {
+		ours.host = reached(req.Context())
 	}
 	if call.Secure {
-		c.proto = "https"
+		ours.proto = "https"
 	}
-	ours := f.element(call.Peer, c.host, c.proto)
+	c := claims{client: plainAddr(call.Peer), origin: ours, ours: ours}
 	if call.Trusted {
 		f.hear(&c, req.Header)
 	}
 	if c.port == "" {
 		c.port = portOf(c.host, c.proto)
 	}
-	c.forwardedFor = joined(c.forwardedFor, nodeName(call.Peer))
-	c.forwarded = joined(c.forwarded, ours)
 	return c
 }
 
@@ -54,7 +58,7 @@ func (f *forwarder) hear(c *claims, header http.Header) {
 	c.take(first(header["X-Forwarded-Proto"]), first(header["X-Forwarded-Host"]), first(header["X-Forwarded-Port"]))
 	if len(header["X-Forwarded-For"]) > 0 {
 		c.forwardedFor = strings.Join(header["X-Forwarded-For"], ", ")
-		c.forwarded = elements(c.forwardedFor, c.host, c.proto)
+		c.forwarded = elements(c.forwardedFor, c.origin)
 		c.client, _ = f.walk(c.forwardedFor, c.client)
 	}
 }
@@ -119,21 +123,15 @@ func nodeAddr(entry string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// nodeName returns the peer's address as X-Forwarded-For has it.
-func nodeName(peer netip.AddrPort) string {
-	if !peer.IsValid() {
-		return "unknown" // RFC 7239, section 6.2
-	}
-	return plainAddr(peer).String()
-}
-
 // plainAddr returns the peer's address in the one form that we compare.
 func plainAddr(peer netip.AddrPort) netip.Addr { return peer.Addr().Unmap().WithZone("") }
 
 // portOf returns the port that a client of this authority connected to.
 func portOf(host, proto string) string {
-	if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
-		return port
+	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') { // else there is none, which SplitHostPort would make an error of
+		if _, port, err := net.SplitHostPort(host); err == nil && port != "" {
+			return port
+		}
 	}
 	if proto == "https" {
 		return "443"
@@ -148,11 +146,4 @@ func first(values []string) string {
 		return token
 	}
 	return ""
-}
-
-func joined(list, last string) string {
-	if list == "" {
-		return last
-	}
-	return list + ", " + last
 }

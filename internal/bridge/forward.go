@@ -3,16 +3,10 @@ package bridge
 import (
 	"net/http"
 	"net/netip"
-	"strconv"
 	"time"
-
-	"github.com/google/uuid"
 
 	"outrider/internal/mesh"
 )
-
-// maxRequestID bounds a request ID that we take over, in bytes.
-const maxRequestID = 128
 
 // ForwardConfig says whom to believe.
 type ForwardConfig struct {
@@ -38,7 +32,7 @@ type ForwardConfig struct {
 	// Gateway sets X-Gateway-Timestamp, in milliseconds since 1970.
 	Gateway bool
 
-	Now   func() time.Time // nil means time.Now
+	Now   func() time.Time // nil means the call's Start, and time.Now where that is not known
 	NewID func() string    // nil makes UUIDs of version 7
 }
 
@@ -46,9 +40,10 @@ type ForwardConfig struct {
 type forwarder struct {
 	ForwardConfig
 	next    http.RoundTripper
-	guarded Names // what strangers may not send
-	framing Names // what nobody may send in another spelling
-	person  Names // what makes the answer one person's
+	by      string // parameter of Forwarded, empty for none
+	guarded Names  // what strangers may not send
+	framing Names  // what nobody may send in another spelling
+	person  Names  // what makes the answer one person's
 }
 
 // strangers may not send these, whatever the configuration protects. Many
@@ -68,12 +63,6 @@ var strangers = [...]string{
 // It must be above every layer that reads those fields or the Call's, and above
 // every layer that edits the request: Personal is about what the client sent.
 func Forward(c ForwardConfig) mesh.Layer {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.NewID == nil {
-		c.NewID = newID
-	}
 	prefixes := make([]netip.Prefix, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {
 		prefixes[i] = unmapped(p)
@@ -84,6 +73,9 @@ func Forward(c ForwardConfig) mesh.Layer {
 		guarded:       NewNames(append(strangers[:len(strangers):len(strangers)], c.Protected...)...),
 		framing:       NewNames(append(hopFields[:len(hopFields):len(hopFields)], "Host", "Content-*", "Trailer", "Expect")...),
 		person:        NewNames(append([]string{"Authorization", "Cookie", "Proxy-Authorization"}, c.Protected...)...),
+	}
+	if c.Pseudonym != "" {
+		f.by = string(appendPair(nil, ";by=", "_"+c.Pseudonym))
 	}
 	return func(next http.RoundTripper) http.RoundTripper {
 		f := f
@@ -98,16 +90,10 @@ func (f *forwarder) RoundTrip(req *http.Request) (*http.Response, error) {
 	call := mesh.From(req)
 	call.Trusted = f.trusts(call.Peer.Addr()) ||
 		call.Source != "" && f.TrustIdentity != nil && f.TrustIdentity(call.Source)
-	f.clean(req, call.Trusted)
-	call.Personal = call.Personal || f.personal(req.Header)
-
+	f.clean(req, call)
 	claims := f.believe(req, call)
 	call.Client = claims.client
-	call.ID = req.Header.Get("X-Request-Id")
-	if !validID(call.ID) || len(req.Header["X-Request-Id"]) > 1 {
-		call.ID = f.NewID()
-	}
-	f.declare(req.Header, call, claims)
+	f.declare(req, call, &claims)
 
 	resp, err := f.pass(req)
 	if err != nil {
@@ -116,7 +102,7 @@ func (f *forwarder) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp.Header == nil {
 		resp.Header = make(http.Header)
 	}
-	resp.Header["X-Request-Id"] = []string{call.ID}
+	resp.Header["X-Request-Id"] = call.List(call.ID)
 	return resp, nil
 }
 
@@ -152,66 +138,27 @@ func unmapped(p netip.Prefix) netip.Prefix {
 // that are announced and yet to come. Other spellings of a guarded name or of
 // framing go whoever sent them: a trusted proxy that does not know them passes them
 // through. So does Proxy, which CGI hands to programs as HTTP_PROXY.
-func (f *forwarder) clean(req *http.Request, trusted bool) {
-	f.remove(req.Header, trusted)
+func (f *forwarder) clean(req *http.Request, call *mesh.Call) {
+	if f.remove(req.Header, call.Trusted) {
+		call.Personal = true
+	}
 	if req.Trailer != nil {
+		trusted := call.Trusted
 		f.remove(req.Trailer, trusted)
 		req.Body = &trailerGuard{ReadCloser: req.Body, clean: func() { f.remove(req.Trailer, trusted) }}
 	}
 }
 
-func (f *forwarder) remove(header http.Header, trusted bool) {
+// remove cleans a header, and reports whether what is left says who the person is.
+func (f *forwarder) remove(header http.Header, trusted bool) (personal bool) {
 	for name := range header {
-		spelled := !plain(name)
+		plain := plain(name)
 		switch {
-		case name == "Proxy", (spelled || !trusted) && f.guarded.Has(name), spelled && f.framing.Has(name):
+		case name == "Proxy", (!plain || !trusted) && f.guarded.has(name, plain), !plain && f.framing.has(name, plain):
 			delete(header, name)
+		case f.person.has(name, plain):
+			personal = true
 		}
 	}
-}
-
-// personal reports whether the request says who the person is.
-func (f *forwarder) personal(header http.Header) bool {
-	for name := range header {
-		if f.person.Has(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// declare writes what the service is told.
-func (f *forwarder) declare(header http.Header, call *mesh.Call, c claims) {
-	values := make([]string, 0, 7) // one allocation for all
-	set := func(name, value string) {
-		if value == "" { // the host, where nobody knows it
-			delete(header, name)
-			return
-		}
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	if !f.FromApp {
-		set("X-Forwarded-For", c.forwardedFor)
-		set("X-Forwarded-Proto", c.proto)
-		set("X-Forwarded-Host", c.host)
-		set("X-Forwarded-Port", c.port)
-		set("Forwarded", c.forwarded)
-	}
-	set("X-Request-Id", call.ID)
-	if f.Gateway {
-		set("X-Gateway-Timestamp", strconv.FormatInt(f.Now().UnixMilli(), 10))
-	}
-}
-
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// validID reports whether a request ID is short and visible.
-func validID(id string) bool {
-	for i := range len(id) {
-		if id[i] <= ' ' || id[i] > '~' {
-			return false
-		}
-	}
-	return id != "" && len(id) <= maxRequestID
+	return personal
 }

@@ -5,77 +5,70 @@ import (
 	"strings"
 )
 
-// element returns what we add to Forwarded (RFC 7239, section 4).
-func (f *forwarder) element(peer netip.AddrPort, host, proto string) string {
-	var b strings.Builder
-	b.Grow(96)
-	b.WriteString("for=")
+// appendElement appends what we add to Forwarded (RFC 7239, section 4).
+func (f *forwarder) appendElement(b []byte, peer netip.AddrPort, o origin) []byte {
+	b = append(b, "for="...)
 	if peer.IsValid() {
-		peer = netip.AddrPortFrom(peer.Addr().Unmap().WithZone(""), peer.Port())
-		b.WriteByte('"') // a colon is no token
-		b.WriteString(peer.String())
-		b.WriteByte('"')
+		b = append(b, '"') // a colon is no token
+		b = netip.AddrPortFrom(plainAddr(peer), peer.Port()).AppendTo(b)
+		b = append(b, '"')
 	} else {
-		b.WriteString("unknown")
+		b = append(b, "unknown"...)
 	}
-	if f.Pseudonym != "" {
-		b.WriteString(";by=")
-		pair(&b, "_"+f.Pseudonym)
-	}
-	origin(&b, host, proto)
-	return b.String()
+	b = append(b, f.by...)
+	return appendOrigin(b, o)
 }
 
 // elements returns a chain of X-Forwarded-For as Forwarded. The first is the
-// client's own, so host and proto stand there.
-func elements(chain, host, proto string) string {
-	var b strings.Builder
+// client's own, so what it asked for stands there.
+func elements(chain string, o origin) string {
+	var b []byte
 	for entry := range tokens([]string{chain}) {
-		if b.Len() > 0 {
-			b.WriteString(", ")
+		if len(b) > 0 {
+			b = append(b, ", "...)
 		}
-		opening := b.Len() == 0
-		b.WriteString("for=")
+		opening := len(b) == 0
+		b = append(b, "for="...)
 		addr, ok := nodeAddr(entry)
 		switch {
 		case !ok:
-			b.WriteString("unknown")
+			b = append(b, "unknown"...)
 		case addr.Is6():
-			b.WriteString(`"[` + addr.String() + `]"`)
+			b = append(addr.AppendTo(append(b, `"[`...)), `]"`...)
 		default:
-			b.WriteString(addr.String())
+			b = addr.AppendTo(b)
 		}
 		if opening {
-			origin(&b, host, proto)
+			b = appendOrigin(b, o)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
-// origin writes what the request was addressed to.
-func origin(b *strings.Builder, host, proto string) {
-	if host != "" {
-		b.WriteString(";host=")
-		pair(b, host)
+// appendOrigin appends what the request was addressed to.
+func appendOrigin(b []byte, o origin) []byte {
+	if o.host != "" {
+		b = appendPair(b, ";host=", o.host)
 	}
-	b.WriteString(";proto=")
-	b.WriteString(proto)
+	b = append(b, ";proto="...)
+	return append(b, o.proto...)
 }
 
-// pair writes a value, quoted where it is no token (RFC 9110, section 5.6.6).
-func pair(b *strings.Builder, value string) {
+// appendPair appends a parameter, its value quoted where it is no token (RFC 9110,
+// section 5.6.6).
+func appendPair(b []byte, name, value string) []byte {
+	b = append(b, name...)
 	if isToken(value) {
-		b.WriteString(value)
-		return
+		return append(b, value...)
 	}
-	b.WriteByte('"')
+	b = append(b, '"')
 	for i := range len(value) {
 		if c := value[i]; c == '"' || c == '\\' {
-			b.WriteByte('\\')
+			b = append(b, '\\')
 		}
-		b.WriteByte(value[i])
+		b = append(b, value[i])
 	}
-	b.WriteByte('"')
+	return append(b, '"')
 }
 
 // report is an element of Forwarded: what one proxy says about the request that it got.

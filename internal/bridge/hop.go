@@ -14,6 +14,20 @@ var hopFields = [...]string{
 	"Proxy-Authorization", "Proxy-Authenticate", "Proxy-Authentication-Info", "Http2-Settings",
 }
 
+// isHop reports whether name is one of hopFields.
+func isHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authorization", "Proxy-Authenticate", "Proxy-Authentication-Info", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// fewFields is up to how many fields it is cheaper to look at each of them than to ask
+// for each of hopFields.
+const fewFields = 8
+
 // Hops holds the rules for header fields that must not travel further than one
 // connection. It is never changed after NewHops.
 type Hops struct {
@@ -42,24 +56,46 @@ func NewHops(protected []string) Hops {
 
 // Strip removes the fields that belong to one connection, and those that its
 // Connection field names. "TE: trailers" stays: gRPC cannot do without it.
-func (h Hops) Strip(header http.Header) {
+func (h *Hops) Strip(header http.Header) {
 	for name := range tokens(header["Connection"]) {
 		if !usual(name) && !h.keep.Has(name) {
 			header.Del(name)
 		}
 	}
-	trailers := hasToken(header["Te"], "trailers")
-	for _, name := range hopFields {
-		delete(header, name)
+	if len(header) <= fewFields {
+		for name, values := range header {
+			if isHop(name) {
+				drop(header, name, values)
+			}
+		}
+		return
 	}
-	if trailers {
-		header["Te"] = []string{"trailers"}
+	for _, name := range hopFields {
+		if values, ok := header[name]; ok { // asking is cheaper than deleting, and most are not there
+			drop(header, name, values)
+		}
 	}
 }
+
+// drop removes a field that belongs to one connection.
+func drop(header http.Header, name string, values []string) {
+	switch {
+	case name != "Te" || !hasToken(values, trailers):
+		delete(header, name)
+	case len(values) > 1 || values[0] != trailers:
+		header[name] = []string{trailers}
+	}
+}
+
+// trailers is what TE may say to the next hop.
+const trailers = "trailers"
 
 // usual reports whether a Connection option is one of those that nearly every
 // message has: no names of fields, or of such as Strip removes anyway.
 func usual(option string) bool {
+	if option == "keep-alive" || option == "close" {
+		return true
+	}
 	for _, name := range [...]string{"keep-alive", "close", "upgrade", "te"} {
 		if strings.EqualFold(option, name) {
 			return true
@@ -70,7 +106,7 @@ func usual(option string) bool {
 
 // StripTrailer removes from a trailer section what must not stand in one (RFC
 // 9110, section 6.5.1), what we say in the header, and the protected names.
-func (h Hops) StripTrailer(trailer http.Header) {
+func (h *Hops) StripTrailer(trailer http.Header) {
 	for name := range trailer {
 		if h.framed.Has(name) {
 			delete(trailer, name)

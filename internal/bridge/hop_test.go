@@ -3,6 +3,8 @@ package bridge_test
 import (
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +30,38 @@ func TestNames(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(100, func() { names.Has("X-User-Id"); names.Has("Accept") }); got > 0 {
 		t.Errorf("%v allocations for canonical names", got)
+	}
+}
+
+// What belongs to one connection goes, be there few fields beside it or many.
+func TestStrip(t *testing.T) {
+	hop := []string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade",
+		"Proxy-Authorization", "Proxy-Authenticate", "Proxy-Authentication-Info", "Http2-Settings",
+	}
+	hops := bridge.NewHops(nil)
+	for _, tt := range []struct {
+		te, want []string
+	}{{nil, nil}, {[]string{"gzip"}, nil}, {[]string{"trailers"}, []string{"trailers"}}, {[]string{"gzip, Trailers;q=1"}, []string{"trailers"}}, {[]string{"gzip", "trailers"}, []string{"trailers"}}} {
+		for _, beside := range []int{1, 20} {
+			for _, name := range hop {
+				header := http.Header{"X-Hop": {"1"}, name: {"close, x-hop"}}
+				if name != "Connection" {
+					header["Connection"] = []string{"Keep-Alive, x-hop"}
+				}
+				if tt.te != nil {
+					header["Te"] = tt.te
+				}
+				for i := range beside {
+					header["X-Field-"+strconv.Itoa(i)] = []string{"1"}
+				}
+				hops.Strip(header)
+				te, ok := header["Te"]
+				if delete(header, "Te"); ok != (tt.want != nil) || !slices.Equal(te, tt.want) || len(header) != beside {
+					t.Errorf("%s and TE %q: %q is left of %d, and TE %q", name, tt.te, header, beside, te)
+				}
+			}
+		}
 	}
 }
 

@@ -65,8 +65,11 @@ func visible(s string) bool {
 // misframed reports whether an HTTP/2 request names a length that is not its own:
 // net/http takes an invalid one for zero, and the next hop might not.
 func misframed(r *http.Request) bool {
+	if r.ProtoMajor != 2 {
+		return false
+	}
 	values := r.Header["Content-Length"]
-	if r.ProtoMajor != 2 || len(values) == 0 {
+	if len(values) == 0 {
 		return false
 	}
 	n, err := strconv.ParseUint(values[0], 10, 63)

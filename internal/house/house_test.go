@@ -43,7 +43,6 @@ var only = map[string]string{
 	"github.com/fsnotify/fsnotify":   "internal/watch",
 	"go.yaml.in/yaml/":               "internal/config internal/inject",
 	"github.com/spf13/cobra":         "sidecar",
-	"github.com/google/uuid":         "internal/bridge",
 	"golang.org/x/sync/singleflight": "policy",
 }
 
