@@ -121,6 +121,13 @@ func (t *trailed) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Ready reports whether a Read would return at once, where the body knows.
+func (t *trailed) Ready() bool {
+	body, ok := t.ReadCloser.(interface{ Ready() bool })
+	return ok && body.Ready()
+}
+
+// settle cleans the trailers that have come.
 func (t *trailed) settle() {
 	switch {
 	case t.trailer == nil || *t.trailer == nil:

@@ -311,6 +311,37 @@ func TestEdgeTrailers(t *testing.T) {
 	}
 }
 
+// ready is a body that knows what there is of it.
+type ready struct {
+	io.ReadCloser
+	is bool
+}
+
+func (r ready) Ready() bool { return r.is }
+
+// A server writes head and body in one where it knows that there is some.
+func TestEdgeBodyIsReady(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		body io.ReadCloser
+		want bool
+	}{{"yes", ready{http.NoBody, true}, true}, {"no", ready{http.NoBody, false}, false}, {"who knows", io.NopCloser(strings.NewReader("")), false}} {
+		edge := edgeOf(func(req *http.Request) (*http.Response, error) {
+			resp := reply(req, http.StatusOK, "")
+			resp.ContentLength, resp.Body = -1, tt.body
+			return resp, nil
+		})
+		req, _ := arrive(t, "GET", nil, nil)
+		resp, err := edge.Handle(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, ok := resp.Body.(interface{ Ready() bool }); !ok || body.Ready() != tt.want {
+			t.Errorf("%s: it says so %v, want %v", tt.name, ok && body.Ready(), tt.want)
+		}
+	}
+}
+
 // A HEAD has the length that its GET would have.
 func TestEdgeHead(t *testing.T) {
 	edge := edgeOf(func(req *http.Request) (*http.Response, error) {
