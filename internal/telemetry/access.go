@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,33 +41,21 @@ func newAccessLog(cfg RequestConfig) *accessLog {
 	return l
 }
 
-// head is what a line shows of the request as it came in.
-type head struct{ method, host, path, proto, agent string }
+// head is what a line shows of the request as it came in. Its strings are lent by the
+// request, and held no longer than that.
+type head struct{ method, host, path, query, proto, agent string }
 
-// head keeps what the line needs: layers below edit the request in place, and by
-// the time of the line its header is no longer ours to read. It copies, in one
-// allocation, so that no string of the request is held.
-func (l *accessLog) head(req *http.Request) *head {
-	host := req.Host
-	if host == "" {
-		host = req.URL.Host
+// take keeps what the line needs: layers below edit the request in place, and what its
+// header lists hold is another's by the time of the line.
+func (h *head) take(req *http.Request) {
+	h.method, h.host, h.proto = req.Method, req.Host, req.Proto
+	if h.host == "" {
+		h.host = req.URL.Host
 	}
-	path := req.URL.EscapedPath()
-	if l.Query && req.URL.RawQuery != "" {
-		path += "?" + req.URL.RawQuery
+	h.path, h.query = req.URL.EscapedPath(), req.URL.RawQuery
+	if agent := req.Header["User-Agent"]; len(agent) > 0 {
+		h.agent = agent[0]
 	}
-	parts := [...]string{
-		clip(req.Method, maxMethod),
-		clip(host, maxHost),
-		clip(path, maxPath),
-		clip(req.Proto, maxProto),
-		clip(req.UserAgent(), maxAgent),
-	}
-	all := strings.Join(parts[:], "")
-	for i, part := range parts {
-		parts[i], all = all[:len(part)], all[len(part):]
-	}
-	return &head{parts[0], parts[1], parts[2], parts[3], parts[4]}
 }
 
 // line is all that a line may show. It is reused: nothing keeps a part of it.
@@ -79,13 +66,18 @@ type line struct {
 	direction string
 	time      time.Time
 	slow      bool
+	query     bool // paths show their query strings
 
-	text []byte // of the line
-	raw  []byte // of a value before it is escaped
+	clock clock
+	text  []byte // of the line
+	raw   []byte // of a value before it is escaped
 }
 
+// maxKept is how large a line may have been whose room is used again, in bytes.
+const maxKept = 16 << 10
+
 // write writes the line, where there is to be one.
-func (l *accessLog) write(call *mesh.Call, e ending) {
+func (l *accessLog) write(call *mesh.Call, where place, e ending) {
 	slow := l.Slow > 0 && e.took > l.Slow
 	if !slow && e.fault == nil && e.Status < http.StatusInternalServerError && !l.sampled(call.ID) {
 		return
@@ -94,12 +86,14 @@ func (l *accessLog) write(call *mesh.Call, e ending) {
 	if !ok {
 		return // never: the pool holds nothing else
 	}
-	n.Call, n.ending, n.place = call, e, placeOf(call)
-	n.direction, n.time, n.slow = l.direction, time.Now(), slow
+	n.Call, n.ending, n.place = call, e, where
+	n.direction, n.time, n.slow, n.query = l.direction, e.start.Add(e.took), slow, l.Query
 	n.text = append(l.Format.write(n.text[:0], n), '\n')
 	l.to.add(n.text)
 	n.Call, n.ending, n.place = nil, ending{}, place{}
-	l.pool.Put(n)
+	if cap(n.text) <= maxKept && cap(n.raw) <= maxKept {
+		l.pool.Put(n)
+	}
 }
 
 // sampled reports whether the request of that id is one of those that are written.

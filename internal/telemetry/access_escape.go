@@ -16,7 +16,7 @@ func printable(r rune) bool {
 // the value is to be one word.
 func (n *line) escape(b []byte, start int, word bool) []byte {
 	for _, c := range b[start:] {
-		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == ' ' && word {
+		if c <= ' ' && (word || c < ' ') || c >= 0x7f || c == '"' || c == '\\' {
 			n.raw = append(n.raw[:0], b[start:]...)
 			return appendEscaped(b[:start], n.raw, word)
 		}

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"strconv"
-	"time"
 
 	"outrider/internal/mesh"
 	"outrider/internal/tracecontext"
@@ -13,41 +12,43 @@ type field struct {
 	key string
 	// append appends the value as it is; nothing where there is none.
 	append func(b []byte, n *line) []byte
-	plain  bool // JSON takes the value as it is: a number, a list
-	maybe  bool // JSON leaves it out where there is none
+	plain  bool   // JSON takes the value as it is: a number, a list
+	maybe  bool   // JSON leaves it out where there is none
+	word   bool   // there is nothing to escape in it: it is one printable word of ours
+	lead   string // what JSON has before the value
 }
 
 // fields are the values of a line, in the order that JSON has them: the package's
 // promise, see its comment.
 func fields() []field {
 	return []field{
-		{key: "time", append: func(b []byte, n *line) []byte { return n.time.AppendFormat(b, time.RFC3339Nano) }},
-		text("level", (*line).level),
-		text("msg", func(*line) string { return "request" }),
-		text("direction", func(n *line) string { return n.direction }),
-		text("request_id", func(n *line) string { return clip(n.ID, maxID) }),
-		{key: "trace_id", append: appendTraceID, maybe: true},
-		{key: "span_id", append: appendSpanID, maybe: true},
+		{key: "time", append: func(b []byte, n *line) []byte { return n.clock.append(b, n.time) }, word: true},
+		word("level", (*line).level),
+		word("msg", func(*line) string { return "request" }),
+		word("direction", func(n *line) string { return n.direction }),
+		text("request_id", maxID, func(n *line) string { return n.ID }),
+		{key: "trace_id", append: appendTraceID, maybe: true, word: true},
+		{key: "span_id", append: appendSpanID, maybe: true, word: true},
 		{key: "client", append: appendClient},
 		{key: "peer", append: appendPeer},
-		text("source", func(n *line) string { return clip(string(n.Source), maxName) }),
-		text("method", func(n *line) string { return n.head.method }),
-		text("host", func(n *line) string { return n.head.host }),
-		text("path", func(n *line) string { return n.head.path }),
-		text("proto", func(n *line) string { return n.head.proto }),
-		text("route", func(n *line) string { return clip(n.route, maxName) }),
-		text("service", (*line).to),
+		text("source", maxName, func(n *line) string { return string(n.Source) }),
+		text("method", maxMethod, func(n *line) string { return n.head.method }),
+		text("host", maxHost, func(n *line) string { return n.head.host }),
+		{key: "path", append: appendPath},
+		text("proto", maxProto, func(n *line) string { return n.head.proto }),
+		text("route", maxName, func(n *line) string { return n.route }),
+		text("service", maxName, (*line).to),
 		whole("status", func(n *line) int64 { return int64(n.Status) }),
-		text("code", (*line).code),
-		text("error", (*line).cause),
-		text("endpoint", (*line).endpoint),
+		word("code", (*line).code),
+		text("error", maxError, (*line).cause),
+		text("endpoint", maxName, (*line).endpoint),
 		whole("attempt_count", func(n *line) int64 { return int64(len(n.Attempts)) }),
 		{key: "attempts", append: appendAttempts, plain: true, maybe: true},
 		whole("bytes_in", func(n *line) int64 { return n.Received }),
 		whole("bytes_out", func(n *line) int64 { return n.Sent }),
 		{key: "duration_ms", append: func(b []byte, n *line) []byte { return appendMilliseconds(b, n.took) }, plain: true},
 		{key: "slow", append: appendSlow, plain: true, maybe: true},
-		text("user_agent", func(n *line) string { return n.head.agent }),
+		text("user_agent", maxAgent, func(n *line) string { return n.head.agent }),
 	}
 }
 
@@ -77,8 +78,14 @@ func commonFields() []field {
 	}
 }
 
-func text(key string, of func(*line) string) field {
-	return field{key: key, append: func(b []byte, n *line) []byte { return append(b, of(n)...) }}
+// text is a field of at most limit bytes.
+func text(key string, limit int, of func(*line) string) field {
+	return field{key: key, append: func(b []byte, n *line) []byte { return appendClipped(b, of(n), limit) }}
+}
+
+// word is a field whose values are words of ours.
+func word(key string, of func(*line) string) field {
+	return field{key: key, append: func(b []byte, n *line) []byte { return append(b, of(n)...) }, word: true}
 }
 
 func whole(key string, of func(*line) int64) field {
@@ -118,6 +125,16 @@ func appendPeer(b []byte, n *line) []byte {
 	return n.Peer.AppendTo(b)
 }
 
+func appendPath(b []byte, n *line) []byte {
+	start := len(b)
+	b = append(b, n.head.path...)
+	if n.query && n.head.query != "" {
+		b = append(b, '?')
+		b = append(b, n.head.query...)
+	}
+	return cut(b, start, maxPath)
+}
+
 func (n *line) code() string {
 	if n.fault == nil {
 		return ""
@@ -135,16 +152,16 @@ func (n *line) cause() string {
 // to is where the request went: by name, also where metrics have one name for several.
 func (n *line) to() string {
 	if n.Service != "" {
-		return clip(string(n.Service), maxName)
+		return string(n.Service)
 	}
-	return clip(n.service, maxName)
+	return n.service
 }
 
 func (n *line) endpoint() string {
 	if len(n.Attempts) == 0 {
 		return ""
 	}
-	return clip(n.Attempts[len(n.Attempts)-1].Endpoint, maxName)
+	return n.Attempts[len(n.Attempts)-1].Endpoint
 }
 
 // appendAttempts lists them where one of them failed, as JSON.
@@ -177,10 +194,6 @@ func appendAttempt(b []byte, a mesh.Attempt) []byte {
 	b = append(b, `,"error":"`...)
 	b = appendEscaped(b, causeOf(a.Err), false)
 	return append(b, `"}`...)
-}
-
-func appendMilliseconds(b []byte, d time.Duration) []byte {
-	return strconv.AppendFloat(b, milliseconds(d), 'f', -1, 64)
 }
 
 func appendSlow(b []byte, n *line) []byte {

@@ -73,7 +73,18 @@ func ParseLineFormat(format string) (*LineFormat, error) {
 	return parseTemplate(format, known)
 }
 
-func jsonFormat() *LineFormat { return &LineFormat{json: true, all: fields()} }
+func jsonFormat() *LineFormat {
+	f := &LineFormat{json: true, all: fields()}
+	for i := range f.all {
+		v := &f.all[i]
+		v.lead = `,"` + v.key + `":`
+		if !v.plain {
+			v.lead += `"`
+		}
+	}
+	f.all[0].lead = "{" + f.all[0].lead[1:] // the time is always there
+	return f
+}
 
 func parseTemplate(format string, known []field) (*LineFormat, error) {
 	f := &LineFormat{}
@@ -130,6 +141,7 @@ func (f *LineFormat) write(b []byte, n *line) []byte {
 			continue
 		}
 		switch {
+		case p.value.word:
 		case !p.value.plain || p.quoted:
 			b = n.escape(b, start, !p.quoted)
 		case p.value.maybe: // a list: JSON, in which a space may be written so
@@ -140,24 +152,17 @@ func (f *LineFormat) write(b []byte, n *line) []byte {
 }
 
 func (f *LineFormat) writeJSON(b []byte, n *line) []byte {
-	b = append(b, '{')
 	for i := range f.all {
 		v := &f.all[i]
 		before := len(b)
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '"')
-		b = append(b, v.key...)
-		b = append(b, '"', ':')
-		if !v.plain {
-			b = append(b, '"')
-		}
+		b = append(b, v.lead...)
 		start := len(b)
 		b = v.append(b, n)
 		switch {
 		case v.maybe && len(b) == start:
 			b = b[:before]
+		case v.word:
+			b = append(b, '"')
 		case !v.plain:
 			b = append(n.escape(b, start, false), '"')
 		}

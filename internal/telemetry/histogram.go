@@ -47,32 +47,29 @@ func newAttempts(r *prometheus.Registry) *family[labels, prometheus.Observer] {
 	})
 }
 
-// observe counts the attempts of an exchange that reached an endpoint.
-func (o *observer) observe(service string, all []mesh.Attempt) {
-	for i := range all {
-		if a := &all[i]; a.Endpoint != "" {
-			o.t.attempts.get(labels{o.direction, service, resultOf(a)}).Observe(a.Duration.Seconds())
-		}
+// result is how an attempt ended: the class of its status, zero for no status that HTTP
+// knows, or what went wrong.
+type result uint8
+
+// classes are how many results are those of a status.
+const classes = 6
+
+// resultOf returns how an attempt ended.
+func resultOf(a *mesh.Attempt) result {
+	switch {
+	case a.Err != nil:
+		return classes + result(mesh.AsFault(a.Err).Kind)
+	case a.Status >= http.StatusContinue && a.Status <= 599: // RFC 9110, section 15
+		return result(a.Status / 100)
+	default:
+		return 0
 	}
 }
 
-// resultOf names how an attempt ended: the class of its status, or the code of what went
-// wrong.
-func resultOf(a *mesh.Attempt) string {
-	switch {
-	case a.Err != nil:
-		return mesh.AsFault(a.Err).Kind.Code()
-	case a.Status >= http.StatusContinue && a.Status < http.StatusOK:
-		return "1xx"
-	case a.Status >= http.StatusOK && a.Status < http.StatusMultipleChoices:
-		return "2xx"
-	case a.Status >= http.StatusMultipleChoices && a.Status < http.StatusBadRequest:
-		return "3xx"
-	case a.Status >= http.StatusBadRequest && a.Status < http.StatusInternalServerError:
-		return "4xx"
-	case a.Status >= http.StatusInternalServerError && a.Status <= 599: // RFC 9110, section 15
-		return "5xx"
-	default:
-		return statusOther
+// label names the result: the class, or the fault's code.
+func (r result) label() string {
+	if r >= classes {
+		return mesh.Kind(r - classes).Code()
 	}
+	return [classes]string{statusOther, "1xx", "2xx", "3xx", "4xx", "5xx"}[r]
 }

@@ -2,22 +2,10 @@ package telemetry
 
 import (
 	"net/http"
-	"strconv"
+	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"outrider/internal/mesh"
-	"outrider/internal/tracecontext"
-)
-
-// maxOutcomes bounds the pairs of method and status of one route: some services
-// can be made to answer any status by whoever asks.
-const maxOutcomes = 256
-
-const (
-	none        = "none"  // no route, no service
-	statusOther = "other" // no status that HTTP knows
 )
 
 // RequestConfig says how one listener's requests are observed.
@@ -35,11 +23,11 @@ type RequestConfig struct {
 // It stands once in a stack, or the exchange counts twice. A request without a
 // Call passes unobserved.
 func (t *Telemetry) Requests(cfg RequestConfig) mesh.Layer {
-	var log *accessLog
+	o := &observer{t: t, direction: cfg.Direction, seen: newWhereabouts(t, cfg.Direction)}
 	if cfg.Log != nil {
-		log = newAccessLog(cfg)
+		o.log = newAccessLog(cfg)
 	}
-	o := &observer{t: t, direction: cfg.Direction, log: log}
+	o.spare.New = func() any { return &exchange{o: o} }
 	return func(next http.RoundTripper) http.RoundTripper {
 		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 			if call := mesh.From(req); call != nil {
@@ -54,149 +42,67 @@ type observer struct {
 	t         *Telemetry
 	direction string
 	log       *accessLog // nil: none
+	seen      *whereabouts
+	spare     sync.Pool // of *exchange
 }
 
+// exchange is one that is under way. It is used again after its end.
+type exchange struct {
+	o      *observer
+	call   *mesh.Call
+	start  time.Time
+	method method
+	head   head // empty where no access log is written
+}
+
+var _ mesh.Ender = (*exchange)(nil)
+
 func (o *observer) begin(call *mesh.Call, req *http.Request) {
-	start := call.Start
-	if start.IsZero() {
-		start = time.Now()
+	x, _ := o.spare.Get().(*exchange)
+	x.call, x.start, x.method = call, call.Start, methodOf(req.Method)
+	if x.start.IsZero() {
+		x.start = time.Now()
 	}
-	method := methodLabel(req.Method)
-	var head *head
 	if o.log != nil {
-		head = o.log.head(req)
+		x.head.take(req)
 	}
-	call.OnEnd(func(r mesh.Result) {
-		e := ending{Result: r, head: head, took: time.Since(start)}
-		if r.Err != nil {
-			e.fault = mesh.AsFault(r.Err)
-		}
-		o.end(call, method, e)
-	})
+	call.AtEnd(x)
+}
+
+// End implements [mesh.Ender].
+func (x *exchange) End(r mesh.Result) {
+	e := ending{Result: r, start: x.start, took: time.Since(x.start), head: &x.head}
+	if r.Err != nil {
+		e.fault = mesh.AsFault(r.Err)
+	}
+	o := x.o
+	o.end(x.call, x.method, e)
+	x.call, x.head = nil, head{} // it holds nothing of the request while it waits for the next
+	o.spare.Put(x)
 }
 
 // ending is all that is known at the end of an exchange, besides its Call.
 type ending struct {
 	mesh.Result
-	head  *head       // nil where no access log is written
+	head  *head
 	fault *mesh.Fault // nil when all went well
+	start time.Time
 	took  time.Duration
 }
 
-func (o *observer) end(call *mesh.Call, method string, e ending) {
+func (o *observer) end(call *mesh.Call, method method, e ending) {
 	if e.Status == 0 && e.fault != nil && e.fault.Kind == mesh.ClientGone {
 		e.Status = mesh.ClientGone.Status()
 	}
-	where := placeOf(call)
-	o.observe(where.service, call.Attempts)
-	s := o.t.requests.get(where).get(outcomeOf(method, e.Status))
+	where := o.seen.of(call)
+	where.observe(call.Attempts)
+	s := where.outcomes.get(outcomeOf(method, e.Status))
 	s.total.Inc()
 	s.observe(call.Trace, e.took.Seconds())
 	if e.fault != nil {
 		o.t.Fault(o.direction, e.fault.Kind)
 	}
-	if e.head != nil {
-		o.log.write(call, e)
+	if o.log != nil {
+		o.log.write(call, where.place, e)
 	}
-}
-
-// place is where a request went. Whoever has not been routed has been nowhere.
-type place struct{ route, service string }
-
-func placeOf(call *mesh.Call) place {
-	p := place{none, none}
-	if call.Service != "" {
-		p.service = string(call.Service)
-	}
-	if r := call.Route; r != nil {
-		if r.Name != "" {
-			p.route = r.Name
-		}
-		if r.Service != "" {
-			p.service = string(r.Service)
-		}
-	}
-	return p
-}
-
-// outcome is how it was asked and how it ended; status is zero for statusOther.
-type outcome struct {
-	method string
-	status int
-}
-
-func outcomeOf(method string, status int) outcome {
-	if status < 100 || status > 599 { // RFC 9110, section 15
-		status = 0
-	}
-	return outcome{method, status}
-}
-
-func (o outcome) statusLabel() string {
-	if o.status == 0 {
-		return statusOther
-	}
-	return strconv.Itoa(o.status)
-}
-
-type outcomes = family[outcome, series]
-
-// series are the two metrics that share the guide's labels.
-type series struct {
-	total    prometheus.Counter
-	duration prometheus.Observer
-}
-
-// observe notes a duration and, where there are spans of it, which trace shows why it
-// took so long.
-func (s series) observe(t mesh.Trace, seconds float64) {
-	if t == nil || !t.Sampled() {
-		s.duration.Observe(seconds)
-		return
-	}
-	id, _ := t.IDs()
-	s.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": tracecontext.TraceID(id).String()})
-}
-
-func newRequests(r *prometheus.Registry) *family[place, *outcomes] {
-	names := []string{"method", "route", "service", "status_code"}
-	total := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gateway_requests_total",
-		Help: "Total number of requests.",
-	}, names)
-	r.MustRegister(total)
-	duration := newHistograms(r, "gateway_request_duration_seconds",
-		"Request duration in seconds, from the request's head to the last byte of the answer.", names...)
-
-	return newFamily(maxSeries, place{other, other}, func(p place) *outcomes {
-		return newFamily(maxOutcomes, outcome{method: other}, func(o outcome) series {
-			values := []string{o.method, label(p.route), label(p.service), o.statusLabel()}
-			return series{total.WithLabelValues(values...), duration.WithLabelValues(values...)}
-		})
-	})
-}
-
-// methodLabel returns m where RFC 9110, section 9, or RFC 5789 defines it.
-func methodLabel(m string) string {
-	switch m {
-	case http.MethodGet:
-		return http.MethodGet
-	case http.MethodHead:
-		return http.MethodHead
-	case http.MethodPost:
-		return http.MethodPost
-	case http.MethodPut:
-		return http.MethodPut
-	case http.MethodPatch:
-		return http.MethodPatch
-	case http.MethodDelete:
-		return http.MethodDelete
-	case http.MethodOptions:
-		return http.MethodOptions
-	case http.MethodTrace:
-		return http.MethodTrace
-	case http.MethodConnect:
-		return http.MethodConnect
-	}
-	return other // and not m: the label must not keep the request's memory alive either
 }
