@@ -18,6 +18,11 @@ const (
 	defaultBound = 4 << 20
 	// again is how long a log that could not be written is left alone.
 	again = time.Second
+	// gather is how long the writer leaves lines to gather after a write: a wake-up and a
+	// system call for each would cost more than all else of a line.
+	gather = 5 * time.Millisecond
+	// plenty is how many bytes of lines are written without waiting for more.
+	plenty = 64 << 10
 	// between is the least time between two warnings of what was lost.
 	between = time.Minute
 )
@@ -34,6 +39,7 @@ type AccessLog struct {
 	dropped prometheus.Counter
 
 	wake     chan struct{} // holds a token when there may be something to write
+	hurry    chan struct{} // holds a token when there may be plenty to write
 	trouble  chan struct{} // holds a token when there may be something to warn of
 	closing  chan struct{} // closed by Close
 	written  chan struct{} // closed when the writer has ended
@@ -57,6 +63,7 @@ func (t *Telemetry) AccessLog(w io.Writer, log *slog.Logger) *AccessLog {
 		dropped:  t.unlogged,
 		bound:    defaultBound,
 		wake:     make(chan struct{}, 1),
+		hurry:    make(chan struct{}, 1),
 		trouble:  make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		written:  make(chan struct{}),
@@ -115,9 +122,16 @@ func (a *AccessLog) add(line []byte) {
 		signal(a.trouble)
 		return
 	}
+	before := len(a.queue)
 	a.queue = append(a.queue, line...)
+	after, enough := len(a.queue), min(plenty, a.bound/2)
 	a.mu.Unlock()
-	signal(a.wake)
+	if before == 0 { // else the writer has yet to take what was there
+		signal(a.wake)
+	}
+	if before < enough && after >= enough {
+		signal(a.hurry)
+	}
 }
 
 // drop counts lines as lost. a.mu is held.
@@ -130,6 +144,8 @@ func (a *AccessLog) drop(lines []byte) {
 // write writes what is added until the log is closed, and then what is left.
 func (a *AccessLog) write() {
 	defer close(a.written)
+	rest := time.NewTimer(gather)
+	defer rest.Stop()
 	var spare []byte
 	for closed := false; !closed; {
 		select {
@@ -140,7 +156,18 @@ func (a *AccessLog) write() {
 		for batch := a.take(spare); len(batch) > 0; batch = a.take(spare) {
 			a.put(batch)
 			spare = batch[:0]
+			a.gather(rest)
 		}
+	}
+}
+
+// gather waits until there is plenty to write, or for a moment.
+func (a *AccessLog) gather(rest *time.Timer) {
+	rest.Reset(gather)
+	select {
+	case <-rest.C:
+	case <-a.hurry:
+	case <-a.closing:
 	}
 }
 

@@ -198,6 +198,37 @@ func TestALogThatStandsStillHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// What comes soon after a write waits for more, for a moment, and no longer where there is
+// plenty.
+func TestLinesAreWrittenTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(t, 800)
+		q.Start()
+		q.add(1)
+		synctest.Wait()
+		q.wrote(lines(0, 0)) // nobody waits for one that comes alone
+		q.add(1)
+		synctest.Wait()
+		q.add(1)
+		synctest.Wait()
+		q.wrote(lines(0, 0))
+		<-time.After(10 * time.Millisecond)
+		synctest.Wait()
+		q.wrote(lines(0, 2))
+		if q.to.writes != 2 {
+			t.Errorf("%d writes, want 2", q.to.writes)
+		}
+		q.add(1)
+		synctest.Wait()
+		q.add(50) // half of what may wait
+		synctest.Wait()
+		q.wrote(lines(0, 53))
+		q.add(1)
+		q.close(t.Context(), "<nil>")
+		q.wrote(lines(0, 54))
+	})
+}
+
 // A full disk that is emptied again costs nothing, and cuts no line.
 func TestAWriteThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
