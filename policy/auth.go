@@ -162,7 +162,7 @@ func (a *Auth) admit(req *http.Request) error {
 	if id == nil {
 		return invalidToken()
 	}
-	a.vouch(req.Header, id)
+	a.vouch(call, req.Header, id)
 	call.Subject, call.Personal = id.subject, true
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"golang.org/x/net/http/httpguts"
+
+	"outrider/internal/mesh"
 )
 
 // field is a field of the service's answer and the request header that carries it.
@@ -119,7 +121,7 @@ func headerValue(raw json.RawMessage) (string, error) {
 
 // vouch sets the identity headers and removes what the client sent under their
 // names.
-func (a *Auth) vouch(h http.Header, id *identity) {
+func (a *Auth) vouch(call *mesh.Call, h http.Header, id *identity) {
 	for name := range h {
 		if slices.ContainsFunc(a.fields, func(f field) bool { return sameName(f.header, name) }) {
 			delete(h, name)
@@ -127,7 +129,7 @@ func (a *Auth) vouch(h http.Header, id *identity) {
 	}
 	for i, f := range a.fields {
 		if id.values[i] != "" {
-			h[f.header] = []string{id.values[i]}
+			call.Set(h, f.header, id.values[i])
 		}
 	}
 }

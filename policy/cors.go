@@ -69,9 +69,9 @@ func NewCORS(c CORSConfig) (mesh.Layer, error) {
 			origin := theOrigin(req.Header) // now: layers below may edit the header
 			resp, err := next.RoundTrip(req)
 			if err != nil {
-				return nil, amend(err, func(h http.Header) { p.share(h, origin) })
+				return nil, amend(err, func(h http.Header) { p.share(nil, h, origin) }) // a Fault may outlive its call
 			}
-			p.share(resp.Header, origin)
+			p.share(mesh.From(req), resp.Header, origin)
 			return resp, nil
 		})
 	}, nil
@@ -135,7 +135,7 @@ func theOrigin(h http.Header) string {
 func (p *cors) preflight(req *http.Request) *http.Response {
 	h := make(http.Header)
 	h.Set("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-	if p.admit(h, theOrigin(req.Header)) {
+	if p.admit(mesh.From(req), h, theOrigin(req.Header)) {
 		h.Set(maxAge, p.maxAge)
 		if methods := p.allowedMethods(req.Header); methods != "" {
 			h.Set(allowMethods, methods)
@@ -177,16 +177,17 @@ func tokens(lines []string) string {
 	return list
 }
 
-// share says on an answer whether pages of origin may read it.
-func (p *cors) share(h http.Header, origin string) {
+// share says on an answer whether pages of origin may read it. What it adds to the header
+// is of call.
+func (p *cors) share(call *mesh.Call, h http.Header, origin string) {
 	for _, name := range [...]string{allowOrigin, allowCredentials, allowMethods, allowHeaders, exposeHeaders, maxAge} {
 		delete(h, name)
 	}
 	if !p.constant() {
-		addVary(h)
+		addVary(call, h)
 	}
-	if p.admit(h, origin) && p.expose != "" {
-		h.Set(exposeHeaders, p.expose)
+	if p.admit(call, h, origin) && p.expose != "" {
+		call.Set(h, exposeHeaders, p.expose)
 	}
 }
 
@@ -196,27 +197,27 @@ func (p *cors) constant() bool { return p.origins.all && !p.credentials }
 // admit names the origin in h if it is allowed. The constant "*" is given to
 // requests without Origin as well: a shared cache may hand the answer to a page
 // (Fetch standard, "CORS protocol and HTTP caches").
-func (p *cors) admit(h http.Header, origin string) bool {
+func (p *cors) admit(call *mesh.Call, h http.Header, origin string) bool {
 	switch {
 	case p.constant():
-		h.Set(allowOrigin, "*")
+		call.Set(h, allowOrigin, "*")
 		return true
 	case !p.origins.allow(origin):
 		return false
 	}
-	h.Set(allowOrigin, origin)
+	call.Set(h, allowOrigin, origin)
 	if p.credentials {
-		h.Set(allowCredentials, "true")
+		call.Set(h, allowCredentials, "true")
 	}
 	return true
 }
 
 // addVary has caches keep answers to different origins apart.
-func addVary(h http.Header) {
+func addVary(call *mesh.Call, h http.Header) {
 	for _, line := range h["Vary"] {
 		if httpguts.HeaderValuesContainsToken([]string{line}, "Origin") || strings.TrimSpace(line) == "*" {
 			return
 		}
 	}
-	h.Add("Vary", "Origin")
+	call.Add(h, "Vary", "Origin")
 }

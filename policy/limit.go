@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -44,6 +45,7 @@ type Limiter struct {
 	now     func() time.Time
 	evicted func()
 	buckets *table[client, rate.Limiter]
+	told    [maxTold]atomic.Pointer[told] // by what remains
 }
 
 // NewLimiter returns a Limiter for which every client's bucket is full.

@@ -27,15 +27,16 @@ func (l *Limiter) roundTrip(next http.RoundTripper, req *http.Request) (*http.Re
 	v := l.take(l.key.of(req))
 	if !v.allowed {
 		f := &mesh.Fault{Kind: mesh.Limited, RetryAfter: v.reset, Rule: l.is, Header: make(http.Header, 2)}
-		l.report(f.Header, v)
+		l.report(nil, f.Header, v)
 		return nil, f
 	}
-	mesh.From(req).Acts |= mesh.LimitPassed
+	call := mesh.From(req)
+	call.Acts |= mesh.LimitPassed
 	resp, err := next.RoundTrip(req)
 	if err != nil {
-		return nil, amend(err, func(h http.Header) { l.report(h, v) })
+		return nil, amend(err, func(h http.Header) { l.report(nil, h, v) })
 	}
-	l.report(resp.Header, v)
+	l.report(call, resp.Header, v)
 	return resp, nil
 }
 
@@ -46,16 +47,39 @@ const (
 	rateLimit       = "Ratelimit"
 )
 
-// report adds the limiter's members of the two lists.
-func (l *Limiter) report(h http.Header, v verdict) {
+// told is a member of RateLimit, and what it says.
+type told struct {
+	remaining int
+	reset     time.Duration
+	text      string
+}
+
+// maxTold is how many members a Limiter remembers: as many of its requests find theirs
+// made already.
+const maxTold = 64
+
+// report adds the limiter's members of the two lists. A Fault may outlive its call: for
+// one, call is nil.
+func (l *Limiter) report(call *mesh.Call, h http.Header, v verdict) {
+	call.Add(h, rateLimitPolicy, l.policy)
+	call.Add(h, rateLimit, l.member(v))
+}
+
+// member returns the member of RateLimit that says v.
+func (l *Limiter) member(v verdict) string {
+	at := &l.told[uint(v.remaining)%maxTold]
+	if t := at.Load(); t != nil && t.remaining == v.remaining && t.reset == v.reset {
+		return t.text
+	}
 	var buf [128]byte
 	b := append(buf[:0], l.name...)
 	b = append(b, ";r="...)
 	b = strconv.AppendInt(b, int64(v.remaining), 10)
 	b = append(b, ";t="...)
 	b = strconv.AppendInt(b, int64(v.reset/time.Second), 10)
-	h.Add(rateLimitPolicy, l.policy)
-	h.Add(rateLimit, string(b))
+	t := &told{v.remaining, v.reset, string(b)}
+	at.Store(t)
+	return t.text
 }
 
 // PathLimit is a Limiter for the paths that a glob matches.

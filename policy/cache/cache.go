@@ -158,7 +158,7 @@ func (c *Cache) passMethod(req *http.Request, next http.RoundTripper) (*http.Res
 	if !safe && resp.StatusCode >= 200 && resp.StatusCode < 400 && c.store.Delete(key) {
 		c.observed(Invalidated)
 	}
-	resp.Header.Add("Cache-Status", c.members[method].forwarded)
+	mesh.From(req).Add(resp.Header, "Cache-Status", c.members[method].forwarded)
 	return resp, nil
 }
 
@@ -172,7 +172,7 @@ func (c *Cache) pass(req *http.Request, next http.RoundTripper, asked directives
 	if err != nil {
 		return nil, err
 	}
-	resp.Header.Add("Cache-Status", c.members[why].forwarded)
+	mesh.From(req).Add(resp.Header, "Cache-Status", c.members[why].forwarded)
 	return resp, nil
 }
 
@@ -206,10 +206,10 @@ func (c *Cache) fetch(req *http.Request, next http.RoundTripper, at place, why r
 		kept = c.newEntry(selecting, resp, sent)
 	}
 	if kept == nil {
-		resp.Header.Add("Cache-Status", c.members[why].forwarded)
+		mesh.From(req).Add(resp.Header, "Cache-Status", c.members[why].forwarded)
 		return resp, nil
 	}
 	c.record(resp, kept, at)
-	resp.Header.Add("Cache-Status", c.members[why].storing)
+	mesh.From(req).Add(resp.Header, "Cache-Status", c.members[why].storing)
 	return resp, nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/http/httpguts"
+
+	"outrider/internal/mesh"
 )
 
 // Edit changes header fields, in the words of the Gateway API's HTTPHeaderFilter:
@@ -26,18 +28,18 @@ type edits struct {
 
 type field struct{ name, value string }
 
-func (e edits) empty() bool { return len(e.remove)+len(e.set)+len(e.add) == 0 }
+func (e *edits) empty() bool { return len(e.remove)+len(e.set)+len(e.add) == 0 }
 
-// apply edits h in place.
-func (e edits) apply(h http.Header) {
+// apply edits h in place. What it adds is of call, which may be nil.
+func (e *edits) apply(call *mesh.Call, h http.Header) {
 	for _, name := range e.remove {
 		delete(h, name)
 	}
 	for _, f := range e.set {
-		h[f.name] = []string{f.value}
+		call.Set(h, f.name, f.value)
 	}
 	for _, f := range e.add {
-		h[f.name] = append(h[f.name], f.value)
+		call.Add(h, f.name, f.value)
 	}
 }
 

@@ -39,8 +39,8 @@ func newEnvelope(cfg Config) *envelope {
 }
 
 // prepare has the service send the whole representation, unencoded.
-func (e *envelope) prepare(h http.Header) {
-	h.Set("Accept-Encoding", "identity") // said rather than removed: absent means any (RFC 9110, section 12.5.3)
+func (e *envelope) prepare(call *mesh.Call, h http.Header) {
+	call.Set(h, "Accept-Encoding", "identity") // said rather than removed: absent means any (RFC 9110, section 12.5.3)
 	h.Del("Range")
 	h.Del("If-Range")
 }

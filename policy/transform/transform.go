@@ -55,17 +55,18 @@ type transformer struct {
 
 // RoundTrip edits req, passes it on, and edits the response.
 func (t *transformer) RoundTrip(req *http.Request) (*http.Response, error) {
-	t.request.apply(req.Header)
+	call := mesh.From(req)
+	t.request.apply(call, req.Header)
 	if t.envelope == nil {
 		resp, err := t.next.RoundTrip(req)
 		if err != nil {
 			return nil, err
 		}
-		t.response.apply(resp.Header)
+		t.response.apply(call, resp.Header)
 		return resp, nil
 	}
 	forbidden := noTransform(req.Header)
-	t.envelope.prepare(req.Header) // after the edits: the envelope cannot do without
+	t.envelope.prepare(call, req.Header) // after the edits: the envelope cannot do without
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -74,6 +75,6 @@ func (t *transformer) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close() // it failed already, and that is what is reported
 		return nil, err
 	}
-	t.response.apply(resp.Header) // last: the operator's word is final
+	t.response.apply(call, resp.Header) // last: the operator's word is final
 	return resp, nil
 }
