@@ -3,6 +3,7 @@ package telemetry
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,9 @@ const (
 
 // place is where a request went. Whoever has not been routed has been nowhere.
 type place struct{ route, service string }
+
+// clone returns p without a part of the request, which may have named the service.
+func (p place) clone() place { return place{p.route, strings.Clone(p.service)} }
 
 func placeOf(call *mesh.Call) place {
 	p := place{none, none}

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"maps"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -59,10 +60,11 @@ func (w *whereabouts) of(call *mesh.Call) *there {
 	if found := known[at]; found != nil {
 		return found
 	}
-	found := w.resolve(placeOf(call))
+	found := w.resolve(placeOf(call).clone())
 	if len(known) >= maxWhereabouts { // as good as never: they are the configuration's
 		return found
 	}
+	at.service = mesh.Service(strings.Clone(string(at.service))) // kept beyond the request, which may have named it
 	grown := maps.Clone(known)
 	grown[at] = found
 	w.known.Store(&grown)

@@ -49,11 +49,7 @@ type Ring struct {
 // NewRing returns an empty Ring.
 func NewRing() *Ring {
 	r := &Ring{latest: newShelf(latest), marked: newShelf(marked)}
-	r.spare.New = func() any {
-		e := &entry{ring: r}
-		e.end = e.finish // once: a method value is an allocation
-		return e
-	}
+	r.spare.New = func() any { return &entry{ring: r} }
 	return r
 }
 
@@ -87,7 +83,7 @@ func (r *Ring) Layer(c Config) mesh.Layer {
 			if call := mesh.From(req); call != nil {
 				e, _ := r.spare.Get().(*entry)
 				e.begin(&c, call, req)
-				call.OnEnd(e.end)
+				call.AtEnd(e)
 			}
 			return next.RoundTrip(req)
 		})
@@ -112,7 +108,6 @@ const (
 // entry is a record in the making, and then one kept. Its room is used again.
 type entry struct {
 	ring *Ring
-	end  func(mesh.Result)
 
 	config *Config
 	call   *mesh.Call // while it lasts
@@ -188,8 +183,10 @@ func lastHop(via []string, own string) string {
 	return ""
 }
 
-// finish takes down how the call ended, and puts the entry into the ring.
-func (e *entry) finish(r mesh.Result) {
+var _ mesh.Ender = (*entry)(nil)
+
+// End takes down how the call ended, and puts the entry into the ring.
+func (e *entry) End(r mesh.Result) {
 	call := e.call
 	e.call = nil
 	e.took, e.status, e.acts = time.Since(e.start), r.Status, call.Acts
@@ -248,9 +245,10 @@ func cause(f *mesh.Fault) string {
 		text = said + ": " + err.Error()
 	}
 	if len(text) > maxError {
-		text = strings.ToValidUTF8(text[:maxError], "") + "…"
+		text = text[:maxError]
+		return strings.ToValidUTF8(text, "") + "…"
 	}
-	return text
+	return strings.Clone(text) // it may be a part of what the client sent
 }
 
 // Find returns the records of the requests with that ID, oldest first.
