@@ -35,6 +35,7 @@ type finder struct {
 
 // found is one such service.
 type found struct {
+	finder  *finder
 	service *service
 	origin  http.RoundTripper
 	begun   time.Time // when it was first asked for
@@ -77,18 +78,17 @@ func hostOf(req *http.Request) string {
 
 // RoundTrip sends req to the service that its Host names.
 func (f *finder) RoundTrip(req *http.Request) (*http.Response, error) {
-	name := strings.Clone(hostOf(req)) // kept beyond the request
-	to, err := f.find(name, time.Now())
+	to, err := f.find(hostOf(req), time.Now())
 	if err != nil {
 		return nil, err
 	}
 	call := mesh.From(req)
-	call.OnEnd(func(mesh.Result) { f.leave(to, time.Now()) })
-	call.Service = mesh.Service(name)
+	call.AtEnd(to)
+	call.Service = mesh.Service(to.service.name)
 	select {
 	case <-to.service.Ready():
 	default:
-		if err := awaitFound(call, name, to.service.Ready()); err != nil {
+		if err := awaitFound(call, to.service.name, to.service.Ready()); err != nil {
 			return nil, err
 		}
 	}
@@ -121,6 +121,7 @@ func (f *finder) find(name string, now time.Time) (*found, error) {
 	to := f.known[name]
 	if to == nil {
 		var err error
+		name = strings.Clone(name) // kept beyond the request
 		if to, err = f.begin(name, now); err != nil {
 			return nil, err
 		}
@@ -130,6 +131,9 @@ func (f *finder) find(name string, now time.Time) (*found, error) {
 	to.busy++
 	return to, nil
 }
+
+// End implements [mesh.Ender].
+func (to *found) End(mesh.Result) { to.finder.leave(to, time.Now()) }
 
 // leave ends a request's use of a service.
 func (f *finder) leave(to *found, now time.Time) {
@@ -156,7 +160,7 @@ func (f *finder) begin(name string, now time.Time) (*found, error) {
 	}
 	s.label = undeclaredLabel
 	f.proxy.start(s)
-	return &found{service: s, begun: now, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
+	return &found{finder: f, service: s, begun: now, origin: mesh.Stack(s.RoundTripper(outbound.Override{}), f.proxy.tel.Active(undeclaredLabel))}, nil
 }
 
 // undeclaredLabel stands for all of them in metrics: a label is for ever, and these come
