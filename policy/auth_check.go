@@ -17,6 +17,12 @@ import (
 // digest stands for a token wherever one is kept.
 type digest = [sha256.Size]byte
 
+// digestOf returns the digest of a token.
+func digestOf(token string) digest {
+	var room [2048]byte // a longer token costs an allocation
+	return sha256.Sum256(append(room[:0], token...))
+}
+
 // check is one question to the service, and the answer to all who wait for it.
 type check struct {
 	done chan struct{} // closed once answer is set
@@ -43,7 +49,7 @@ func (r *answer) result() string {
 
 // identify returns whom the token names, nil for a token that is not good.
 func (a *Auth) identify(call *mesh.Call, token string) (*identity, error) {
-	key := sha256.Sum256([]byte(token))
+	key := digestOf(token)
 	if id, ok := a.cache.get(key); ok {
 		call.Acts |= mesh.AuthCached
 		a.cfg.Checked((&answer{id: id}).result(), true)
@@ -52,7 +58,7 @@ func (a *Auth) identify(call *mesh.Call, token string) (*identity, error) {
 	call.Acts |= mesh.AuthAsked
 	c, own := a.join(key, token, call)
 	if !c.settled() { // a settled one is taken even by a caller who is leaving
-		ctx := call.Context()
+		ctx := call.Context() // now: it keeps the call, and with it the trace that run has, from serving another request
 		select {
 		case <-c.done:
 		case <-ctx.Done():

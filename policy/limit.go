@@ -45,7 +45,7 @@ type Limiter struct {
 	now     func() time.Time
 	evicted func()
 	buckets *table[client, rate.Limiter]
-	told    [maxTold]atomic.Pointer[told] // by what remains
+	told    []atomic.Pointer[told] // by what remains
 }
 
 // NewLimiter returns a Limiter for which every client's bucket is full.
@@ -79,6 +79,7 @@ func NewLimiter(c LimitConfig) (*Limiter, error) {
 		now:     c.Now,
 		evicted: c.Evicted,
 		buckets: newTable[client, rate.Limiter](c.MaxKeys),
+		told:    make([]atomic.Pointer[told], min(c.Rate.Burst+1, maxTold)),
 	}, nil
 }
 

@@ -54,9 +54,9 @@ type told struct {
 	text      string
 }
 
-// maxTold is how many members a Limiter remembers: as many of its requests find theirs
-// made already.
-const maxTold = 64
+// maxTold is how many members a Limiter remembers at most. One for each that its bucket
+// may have left means that requests find theirs made already.
+const maxTold = 256
 
 // report adds the limiter's members of the two lists. A Fault may outlive its call: for
 // one, call is nil.
@@ -67,7 +67,7 @@ func (l *Limiter) report(call *mesh.Call, h http.Header, v verdict) {
 
 // member returns the member of RateLimit that says v.
 func (l *Limiter) member(v verdict) string {
-	at := &l.told[uint(v.remaining)%maxTold]
+	at := &l.told[v.remaining%len(l.told)]
 	if t := at.Load(); t != nil && t.remaining == v.remaining && t.reset == v.reset {
 		return t.text
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"crypto/sha256"
 	"net/http"
 	"time"
 
@@ -55,7 +54,7 @@ func (a *Auth) Peek(h http.Header) Verdict {
 	if err != nil {
 		return Verdict{Fault: mesh.AsFault(err)}
 	}
-	key := sha256.Sum256([]byte(token))
+	key := digestOf(token)
 	for _, answers := range [...]*table[digest, remembered]{a.cache.valid, a.cache.refused} {
 		s := answers.shard(key)
 		s.mu.Lock()
