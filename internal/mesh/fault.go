@@ -42,6 +42,9 @@ func (f *Fault) Text() string {
 
 // AsFault returns err as a Fault: the one it wraps, or an Internal one around it.
 func AsFault(err error) *Fault {
+	if f, ok := err.(*Fault); ok { //nolint:errorlint // as nearly always: looking further costs an allocation
+		return f
+	}
 	var f *Fault
 	if errors.As(err, &f) {
 		return f
