@@ -8,6 +8,8 @@ PROMTOOL     := $(CACHE)/prometheus/usr/bin/promtool
 LINT_VERSION := v2.15.0
 LINT         := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Flags of the benchmark, such as -cases c64 -profile cpu.prof -out result.json.
+BENCH        ?=
 UNIT          = $(shell go list ./... | grep -v '^outrider/integration')
 FUZZTIME     ?= 30s
 
@@ -56,7 +58,15 @@ lint: $(LINT) ## Run the linters
 	$(LINT) run ./...
 
 .PHONY: bench
-bench: ## Run the micro-benchmarks (pick, match, limit, pass-through)
+bench: build ## Measure the proxy beside nginx, HAProxy and Caddy, about 20 minutes; BENCH adds flags
+	go run ./integration/bench $(BENCH)
+
+.PHONY: bench-quick
+bench-quick: build ## The same in less than two minutes: small bodies, 1 and 64 connections
+	go run ./integration/bench -quick $(BENCH)
+
+.PHONY: bench-micro
+bench-micro: ## Run the micro-benchmarks (pick, match, limit, pass-through)
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: sim

@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"internal/config", "internal/admin"},
 	{"internal/app", "examples"},
 	{"sidecar", "examples/service", "integration/meshtest"},
-	{"integration"},
+	{"integration", "integration/bench"},
 }
 
 // anywhere lists packages that only tests import, and the house itself.
