@@ -68,7 +68,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err := said.Decode(&b.origin); err != nil {
 		return fmt.Errorf("the origin: %w%s", err, origin.said())
 	}
-	b.report.begin(ctx, b)
+	b.begin(ctx)
 	for _, c := range cases {
 		of := b.load
 		if c.Idle > 0 {
@@ -81,6 +81,22 @@ func (b *bench) run(ctx context.Context) (err error) {
 		b.report.add(result)
 	}
 	return nil
+}
+
+// begin writes what stands above the tables.
+func (b *bench) begin(ctx context.Context) {
+	r := b.report
+	r.Date = time.Now().UTC().Truncate(time.Second)
+	r.Machine = thisMachine()
+	r.Versions = map[string]string{"go": goVersion()}
+	r.Settings = settings{b.rounds, b.duration.String(), b.warmup.String(), b.cores.load(), b.cores.proxy(1)}
+	fmt.Fprintf(r.out, "%s, %s\n", r.Date.Format(time.RFC3339), r.Machine)
+	fmt.Fprintf(r.out, "%d rounds of %s after %s of warm-up; load and origin on core %v, each proxy on core %v\n",
+		b.rounds, b.duration, b.warmup, b.cores.load(), b.cores.proxy(1))
+	for _, p := range b.peers {
+		r.Versions[p.name] = p.versionLine(ctx)
+		fmt.Fprintf(r.out, "%s: %s\n", p.name, r.Versions[p.name])
+	}
 }
 
 // load measures one case: in each round all proxies in turn as fast as they can, and
@@ -217,7 +233,7 @@ func (b *bench) takeProfile(ctx context.Context, c benchCase, p *proxy) error {
 // nothing. Only one runs at a time, for there are not ports enough for all.
 func (b *bench) idle(ctx context.Context, c benchCase) (*result, error) {
 	r := &result{Case: c.Name, About: c.About, Cores: 1}
-	for round := range b.rounds {
+	for round := range min(b.rounds, 3) { // memory hardly differs from one to the next
 		for _, p := range b.peers {
 			s, err := b.hold(ctx, c, p)
 			if err != nil {

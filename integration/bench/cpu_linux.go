@@ -11,17 +11,6 @@ import (
 	"unsafe"
 )
 
-// usage is the processor time that processes have had since they began.
-type usage struct {
-	Total  time.Duration // user and system, to the nanosecond
-	User   time.Duration // to a hundredth of a second, as System
-	System time.Duration
-}
-
-func (u usage) since(before usage) usage {
-	return usage{u.Total - before.Total, u.User - before.User, u.System - before.System}
-}
-
 // tick is the unit of the times in /proc.
 const tick = 10 * time.Millisecond
 
@@ -92,12 +81,6 @@ func family(pid int) ([]int, error) {
 		of = append(of, children[of[i]]...)
 	}
 	return of, nil
-}
-
-// memory is what processes keep of the machine's, in bytes.
-type memory struct {
-	Resident int64 `json:"resident"` // what processes share counts for each
-	Shared   int64 `json:"proportional"`
 }
 
 func memoryOf(pids []int) (memory, error) {

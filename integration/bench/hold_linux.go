@@ -41,14 +41,14 @@ func askOnce(fd int, request []byte, a answer, buf []byte) error {
 	if err := syscall.SetNonblock(fd, false); err != nil {
 		return err
 	}
-	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 10}); err != nil {
-		return err
-	}
 	if _, err := syscall.Write(fd, request); err != nil {
 		return err
 	}
 	for {
 		n, err := syscall.Read(fd, buf)
+		if err == syscall.EINTR { //nolint:errorlint // a bare number
+			continue
+		}
 		if err != nil {
 			return err
 		}

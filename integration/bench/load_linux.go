@@ -68,7 +68,7 @@ func loadPlain(o order) (*outcome, error) {
 		}
 		defer syscall.Close(c.fd) //nolint:errcheck // nothing is left to be said over it
 		c.answer.want = o.Want
-		if err := l.poller.watch(syscall.EPOLL_CTL_ADD, c.fd, int32(i), syscall.EPOLLIN); err != nil {
+		if err := l.poller.watch(syscall.EPOLL_CTL_ADD, c.fd, int32(i), arrivals); err != nil {
 			return nil, err
 		}
 	}
@@ -149,24 +149,40 @@ func (l *load) release(number int32, now time.Duration) error {
 	return nil
 }
 
+// attend reads what has come, to the end: there is no second event for it.
 func (l *load) attend(number int32) error {
 	c := &l.conns[number]
-	n, err := read(c.fd, l.buf[:])
-	if err != nil {
-		return fmt.Errorf("read an answer: %w", err)
+	for full := true; full; {
+		n, err := read(c.fd, l.buf[:])
+		if err == syscall.EAGAIN { //nolint:errorlint // a bare number
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read an answer: %w", err)
+		}
+		if n == 0 {
+			return errors.New("the proxy has closed a connection")
+		}
+		if err := l.take(number, l.buf[:n]); err != nil {
+			return err
+		}
+		full = n == len(l.buf)
 	}
-	if n == 0 {
-		return errors.New("the proxy has closed a connection")
-	}
+	return nil
+}
+
+// take goes on with the answer that a connection waits for.
+func (l *load) take(number int32, b []byte) error {
+	c := &l.conns[number]
 	if !c.busy {
-		return fmt.Errorf("the proxy sent %q, which nobody has asked for", l.buf[:min(n, 80)])
+		return fmt.Errorf("the proxy sent %q, which nobody has asked for", b[:min(len(b), 80)])
 	}
-	used, done, err := c.answer.take(l.buf[:n])
+	used, done, err := c.answer.take(b)
 	if err != nil || !done {
 		return err
 	}
-	if used < n {
-		return fmt.Errorf("%q stands after an answer", l.buf[used:min(n, used+80)])
+	if used < len(b) {
+		return fmt.Errorf("%q stands after an answer", b[used:min(len(b), used+80)])
 	}
 	now := time.Since(l.start)
 	c.busy = false

@@ -33,6 +33,17 @@ type outcome struct {
 	Max      time.Duration `json:"max"`
 }
 
+// usage is the processor time that processes have had since they began.
+type usage struct {
+	Total  time.Duration // user and system, to the nanosecond
+	User   time.Duration // to a hundredth of a second, as System
+	System time.Duration
+}
+
+func (u usage) since(before usage) usage {
+	return usage{u.Total - before.Total, u.User - before.User, u.System - before.System}
+}
+
 // latencies fills in what the histogram has.
 func (o *outcome) latencies(h *histogram) {
 	o.P50, o.P99, o.P999, o.Max = h.quantile(.5), h.quantile(.99), h.quantile(.999), h.quantile(1)

@@ -97,7 +97,7 @@ func (o *origin) accept(listener int) {
 	if err != nil {
 		return
 	}
-	if noDelay(fd) != nil || o.poller.watch(syscall.EPOLL_CTL_ADD, fd, int32(fd), syscall.EPOLLIN) != nil {
+	if noDelay(fd) != nil || o.poller.watch(syscall.EPOLL_CTL_ADD, fd, int32(fd), arrivals) != nil {
 		_ = syscall.Close(fd)
 		return
 	}
@@ -110,14 +110,25 @@ func (o *origin) attend(number int32, events uint32) error {
 	if events&syscall.EPOLLOUT != 0 {
 		return o.flush(c, fd)
 	}
-	n, err := read(fd, o.buf[:])
-	if err == syscall.EAGAIN { //nolint:errorlint // a bare number
-		return nil
+	for full := true; full; {
+		n, err := read(fd, o.buf[:])
+		if err == syscall.EAGAIN { //nolint:errorlint // a bare number
+			return nil
+		}
+		if n == 0 || err != nil {
+			return io.EOF
+		}
+		if err := o.take(c, fd, o.buf[:n]); err != nil {
+			return err
+		}
+		full = n == len(o.buf)
 	}
-	if n == 0 || err != nil {
-		return io.EOF
-	}
-	for b := o.buf[:n]; len(b) > 0; {
+	return nil
+}
+
+// take answers the requests in b.
+func (o *origin) take(c *originConn, fd int, b []byte) error {
+	for len(b) > 0 {
 		used, reply, err := c.question.take(b)
 		if err != nil {
 			return err
@@ -158,7 +169,7 @@ func (o *origin) flush(c *originConn, fd int) error {
 		return nil
 	}
 	c.out = nil
-	return o.poller.watch(syscall.EPOLL_CTL_MOD, fd, int32(fd), syscall.EPOLLIN)
+	return o.poller.watch(syscall.EPOLL_CTL_MOD, fd, int32(fd), arrivals)
 }
 
 // serveTLS has a goroutine per connection: crypto/tls knows no other way.

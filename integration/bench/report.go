@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,21 +27,6 @@ type settings struct {
 	Warmup   string `json:"warmup"`
 	Load     []int  `json:"load_cores"`
 	Proxy    []int  `json:"proxy_cores"`
-}
-
-// begin writes what stands above the tables.
-func (r *report) begin(ctx context.Context, b *bench) {
-	r.Date = time.Now().UTC().Truncate(time.Second)
-	r.Machine = thisMachine()
-	r.Versions = map[string]string{"go": goVersion()}
-	r.Settings = settings{b.rounds, b.duration.String(), b.warmup.String(), b.cores.load(), b.cores.proxy(1)}
-	fmt.Fprintf(r.out, "%s, %s\n", r.Date.Format(time.RFC3339), r.Machine)
-	fmt.Fprintf(r.out, "%d rounds of %s after %s of warm-up; load and origin on core %v, each proxy on core %v\n",
-		b.rounds, b.duration, b.warmup, b.cores.load(), b.cores.proxy(1))
-	for _, p := range b.peers {
-		r.Versions[p.name] = p.versionLine(ctx)
-		fmt.Fprintf(r.out, "%s: %s\n", p.name, r.Versions[p.name])
-	}
 }
 
 func (r *report) add(of *result) {

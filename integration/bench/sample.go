@@ -41,6 +41,12 @@ type memorySample struct {
 	Held        memory `json:"held"`
 }
 
+// memory is what processes keep of the machine's, in bytes.
+type memory struct {
+	Resident int64 `json:"resident"` // what processes share counts for each
+	Shared   int64 `json:"proportional"`
+}
+
 func (s *sample) measured(o *outcome) {
 	n, seconds := float64(o.Requests), o.Elapsed.Seconds()
 	s.Requests, s.RPS = o.Requests, n/seconds

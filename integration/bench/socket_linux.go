@@ -16,6 +16,10 @@ import (
 // sysEpollPwait2 waits with a timeout in nanoseconds. Package syscall does not know it.
 const sysEpollPwait2 = 441
 
+// arrivals has a poller tell of bytes as they come, once: an event that is looked at
+// again while nothing is left costs as much as a small system call.
+const arrivals = syscall.EPOLLIN | 1<<31 // EPOLLET, which package syscall has as a negative number
+
 // read returns 0 and no error at the end, and EAGAIN when nothing has come.
 func read(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
