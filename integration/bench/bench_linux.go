@@ -43,6 +43,15 @@ type cores []int
 // load returns where the load and the origin run.
 func (c cores) load() []int { return c[:1] }
 
+// loadBeside returns where the load of a proxy of so many cores runs. Where the proxy
+// has them all, so has the load: bound to the first it would keep the proxy off it.
+func (c cores) loadBeside(count int) []int {
+	if count >= len(c) {
+		return c
+	}
+	return c.load()
+}
+
 // proxy returns where a proxy runs that has so many cores. On a machine of two, the
 // second is also the load's.
 func (c cores) proxy(count int) []int { return c[max(len(c)-count, 0):] }
@@ -179,7 +188,7 @@ func (b *bench) saturate(ctx context.Context, c benchCase, p *proxy) (*sample, e
 // do, at half of that.
 func (b *bench) pace(ctx context.Context, c benchCase, p *proxy, s *sample, rate float64) error {
 	s.Rate = rate
-	if s.RPS < 1.25*rate {
+	if s.RPS < 1.6*rate {
 		s.Rate = s.RPS / 2
 		s.OwnRate = true
 	}
@@ -202,7 +211,7 @@ func (b *bench) ask(ctx context.Context, c benchCase, p *proxy, o order) (*outco
 	if err != nil {
 		return nil, err
 	}
-	run, said, err := b.launch(ctx, "load", b.cores.load(), []string{b.self, "load", string(line)})
+	run, said, err := b.launch(ctx, "load", b.cores.loadBeside(c.Cores), []string{b.self, "load", string(line)})
 	if err != nil {
 		return nil, err
 	}

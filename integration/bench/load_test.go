@@ -128,3 +128,31 @@ func TestTheWarmUpIsNotMeasured(t *testing.T) {
 		t.Errorf("%d requests, %d latencies, in %s", out.Requests, m.seen.total, out.Elapsed)
 	}
 }
+
+func TestCoresAreSharedOnlyWhereTheyHaveToBe(t *testing.T) {
+	for _, c := range []struct {
+		of    cores
+		count int
+		load  string
+		proxy string
+	}{
+		{cores{0, 1}, 1, "0", "1"},
+		{cores{0, 1}, 2, "0,1", "0,1"},
+		{cores{2, 3, 6, 7}, 2, "2", "6,7"},
+	} {
+		if load, proxy := joinCores(c.of.loadBeside(c.count)), joinCores(c.of.proxy(c.count)); load != c.load || proxy != c.proxy {
+			t.Errorf("%d of %v: load on %s, proxy on %s; want %s and %s", c.count, c.of, load, proxy, c.load, c.proxy)
+		}
+	}
+}
+
+func TestProxiesFarBelowTheOthersHaveARateOfTheirOwn(t *testing.T) {
+	turn := map[string]*sample{"haproxy": {RPS: 1000}, "caddy": {RPS: 300}}
+	if got := common(turn); got != 500 {
+		t.Errorf("beside HAProxy: %g", got)
+	}
+	delete(turn, "haproxy")
+	if got := common(turn); got != 150 {
+		t.Errorf("without it: %g", got)
+	}
+}
