@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"outrider/internal/bridge"
 	"outrider/internal/config"
 	"outrider/internal/identity"
 	"outrider/internal/identity/identitytest"
+	"outrider/internal/mesh"
 )
 
 func TestSpots(t *testing.T) {
@@ -64,6 +66,8 @@ func TestAddressesAreNamed(t *testing.T) {
 // Callers are sent away while the proxy leaves; the app, which calls through it to the
 // last, is not.
 func TestOnlyCallersAreSentAway(t *testing.T) {
+	nobody := mesh.RoundTripFunc(func(*http.Request) (*http.Response, error) { return nil, &mesh.Fault{Kind: mesh.NoRoute} })
+	edge := bridge.Config{Stack: nobody}
 	for _, tt := range []struct {
 		name   string
 		calls  bool
@@ -77,15 +81,24 @@ func TestOnlyCallersAreSentAway(t *testing.T) {
 		{"the app in a drain", true, func(p *Proxy) { p.draining.Store(true) }, ""},
 	} {
 		p := New(Options{})
-		p.current.Store(&generation{inFlight: newInFlight(), handlers: map[string]http.Handler{"k": http.NotFoundHandler()}})
+		p.current.Store(&generation{inFlight: newInFlight(), passages: map[string]passage{"k": {bridge.NewEdge(edge), bridge.New(edge)}}})
 		tt.during(p)
 		e := &entrance{proxy: p, key: "k", calls: tt.calls, requests: newInFlight()}
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if got := w.Header().Get("Connection"); got != tt.want || w.Code != http.StatusNotFound {
-			t.Errorf("%s: status %d, Connection: %q, want %q", tt.name, w.Code, got, tt.want)
+			t.Errorf("%s, HTTP/2: status %d, Connection: %q, want %q", tt.name, w.Code, got, tt.want)
 		}
-		if e.requests.count() != 0 || e.requests.arrived.Load() != 1 {
+		call := mesh.NewCall(t.Context())
+		resp, _ := e.Handle(call.Bind(httptest.NewRequest(http.MethodGet, "/", nil))) //nolint:bodyclose // it is in memory
+		if resp.StatusCode != http.StatusNotFound || resp.Close != (tt.want == "close") {
+			t.Errorf("%s, HTTP/1.1: status %d, close %v, want %q", tt.name, resp.StatusCode, resp.Close, tt.want)
+		}
+		if e.requests.count() != 1 {
+			t.Errorf("%s: %d requests are left before the call has ended", tt.name, e.requests.count())
+		}
+		call.End(mesh.Result{})
+		if e.requests.count() != 0 || e.requests.arrived.Load() != 2 {
 			t.Errorf("%s: %d requests are left of %d", tt.name, e.requests.count(), e.requests.arrived.Load())
 		}
 	}

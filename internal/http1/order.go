@@ -111,9 +111,9 @@ func idempotent(method string) bool {
 // errLength is an Internal Fault's: layers keep ContentLength true.
 var errLength = errors.New("the request body is not as long as its ContentLength")
 
-// ended returns the Fault of a call's cause. One without a Fault is the end of the
+// endOf returns the Fault of a call's cause. One without a Fault is the end of the
 // client's connection or stream, or a deadline from outside.
-func ended(cause error) *mesh.Fault {
+func endOf(cause error) *mesh.Fault {
 	var f *mesh.Fault
 	switch {
 	case errors.As(cause, &f):

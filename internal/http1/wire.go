@@ -74,7 +74,7 @@ func (w *wire) run(o *order) (again bool, _ *mesh.Fault) {
 	w.from, w.to = 0, 0
 	if cause := o.call.Attend(w); cause != nil {
 		w.release(true)
-		return false, w.transport.placed(ended(cause))
+		return false, w.transport.placed(endOf(cause))
 	}
 	var fault *mesh.Fault
 	if w.out, fault = o.append(w.out[:0]); fault != nil {
@@ -212,7 +212,7 @@ func (w *wire) fill() error {
 // reason.
 func (w *wire) fault(err error, late *mesh.Fault) *mesh.Fault {
 	if cause := w.call.Cause(); cause != nil {
-		return w.transport.placed(ended(cause))
+		return w.transport.placed(endOf(cause))
 	}
 	if late != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		return w.transport.placed(late)
