@@ -123,13 +123,17 @@ func finish(b []byte, start int, header, trailer http.Header, how outgoing) ([]b
 // framing, in no order. On a Fault it returns what it had appended by then.
 func appendFields(b []byte, header http.Header, upgrade bool) ([]byte, *mesh.Fault) {
 	for name, values := range header {
-		if name == "" || !all(name, tokenByte) {
-			return b, invalid("the field name %q is no token", name)
+		if name == "" {
+			return b, invalid("a field has no name")
 		}
 		for _, value := range values {
 			at := len(b)
 			b = append(b, name...)
-			if i := id(intern(b[at:])); i.ours() && (i != idUpgrade || !upgrade) {
+			i := id(intern(b[at:]))
+			if i == other && !all(name, tokenByte) {
+				return b, invalid("the field name %q is no token", name)
+			}
+			if i.ours() && (i != idUpgrade || !upgrade) {
 				b = b[:at]
 				break
 			}

@@ -20,10 +20,8 @@ const (
 const heeded = idUpgrade
 
 // ours reports whether a field is one that only the engine writes: it frames a
-// message, or tells of one connection.
-func (i id) ours() bool {
-	return i.framing() || i == idHost || i == idConnection || i == idUpgrade || i == idKeepAlive || i == idProxyConnection
-}
+// message, or tells of one connection. No other has an id, but for Expect.
+func (i id) ours() bool { return other < i && i <= idProxyConnection && i != idExpect }
 
 // framing reports whether a field frames a message: it comes too late in a trailer
 // section.
