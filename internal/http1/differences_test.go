@@ -1,9 +1,14 @@
 package http1
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"regexp"
+	"slices"
+	"strings"
+	"testing"
 )
 
 // The oracle of the fuzz tests is net/http: what it refuses is refused here, and
@@ -81,5 +86,53 @@ func alike(theirs, ours http.Header, b []byte, removedConnection bool) {
 	// so what else it names, which is not to be passed on.
 	if _, left := theirs["Connection"]; removedConnection && !left && bytes.Contains(bytes.ToLower(b), []byte("close")) {
 		delete(ours, "Connection")
+	}
+}
+
+// A difference that no message shows any more is taken out of the list.
+func TestEveryDifferenceIsMet(t *testing.T) {
+	met := map[string]bool{}
+	note := func(list []difference, f flaw, b []byte) {
+		for _, d := range list {
+			if d.flaw == f && d.shows.Match(b) {
+				met[d.reason] = true
+			}
+		}
+	}
+	requests := slices.Clone(seeds)
+	for _, tt := range refusedRequests {
+		requests = append(requests, tt.text)
+	}
+	for _, text := range requests {
+		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil {
+			continue
+		}
+		ours := readRequest([]byte(text))
+		note(inRequests, ours.flaw, []byte(text))
+		if _, err := io.ReadAll(req.Body); err == nil && ours.flaw == sound {
+			note(inChunks, ourBody(ours.message, nil).flaw, ours.rest)
+		}
+	}
+	for _, tt := range refusedResponses {
+		if _, err := http.ReadResponse(bufio.NewReader(strings.NewReader(tt.text)), nil); err == nil {
+			_, _, _, f := parseAnswer("", tt.text)
+			note(inResponses, f, []byte(tt.text))
+		}
+	}
+	for _, tt := range refusedChunks {
+		text := lines("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked") + tt.text
+		if req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text))); err == nil {
+			if _, err := io.ReadAll(req.Body); err == nil {
+				note(inChunks, tt.want, []byte(tt.text))
+			}
+		}
+	}
+	for _, list := range [][]difference{inRequests, inResponses, inChunks} {
+		for _, d := range list {
+			if !met[d.reason] {
+				t.Errorf("no test shows that net/http accepts what %s is refused for: %s", d.shows, d.reason)
+			}
+		}
 	}
 }
