@@ -132,9 +132,6 @@ func (c *chunks) size(src []byte) (int, flaw) {
 			if c.digits == maxDigits {
 				return 0, badChunkSize
 			}
-			if c.digits == 0 {
-				c.left = 0
-			}
 			c.left = c.left<<4 | int64(unhex(b))
 			c.digits++
 		case b == '\r' && c.digits > 0:

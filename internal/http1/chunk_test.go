@@ -40,6 +40,7 @@ func TestChunksComeInAnyPieces(t *testing.T) {
 		{"one", "5\r\nhello\r\n0\r\n\r\n", "hello", nil},
 		{"RFC 9112, 7.1: several", "4\r\nWiki\r\n6\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\n\r\n", "Wikipedia in \r\n\r\nchunks.", nil},
 		{"digits", "0000a\r\n0123456789\r\n0A\r\n0123456789\r\n000\r\n\r\n", "01234567890123456789", nil},
+		{"many", strings.Repeat("01\r\na\r\n", 20) + "0\r\n\r\n", strings.Repeat("a", 20), nil},
 		{"trailer", "1\r\na\r\n0\r\nexpires: now\r\nX-a: b \r\nx-A:\r\n\r\n", "a", http.Header{"Expires": {"now"}, "X-A": {"b", ""}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -70,6 +71,7 @@ var refusedChunks = []struct {
 	want       flaw
 }{
 	{"no size", "\r\n", badChunkSize},
+	{"no size after a chunk", "1\r\na\r\n\r\n", badChunkSize},
 	{"no digit", "g\r\n", badChunkSize},
 	{"sign", "+1\r\na", badChunkSize},
 	{"minus", "-1\r\na", badChunkSize},
@@ -161,9 +163,9 @@ func TestTrailerIsMerged(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c chunks
-			for range 2 { // nothing stays from the body before
+			for _, text := range []string{"0\r\nBefore: x\r\n\r\n", tt.text} { // of which nothing stays
 				c.reset(usual)
-				if _, _, done, f := c.decode(nil, []byte(tt.text)); !done {
+				if _, _, done, f := c.decode(nil, []byte(text)); !done {
 					t.Fatal(f)
 				}
 			}

@@ -3,6 +3,7 @@ package http1
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -273,7 +274,8 @@ func TestHeadIsReused(t *testing.T) {
 	if req.Method != http.MethodGet || req.RequestURI != "/" || req.Host != "" || len(req.Header) != 0 || req.Trailer != nil || h.fields != 0 {
 		t.Errorf("after a refusal: %+v", req)
 	}
-	for _, text := range []string{first, second, third} {
+	fourth := lines("PUT /d HTTP/1.1", "Host: d", "Transfer-Encoding: chunked", "Trailer: E")
+	for _, text := range []string{first, second, third, fourth} {
 		if _, f := h.request([]byte(text), req); f != nil {
 			t.Fatal(f)
 		}
@@ -288,13 +290,39 @@ func TestHeadIsReused(t *testing.T) {
 
 // A value that a layer adds under a name stands in nobody else's place.
 func TestValuesDoNotShareRoom(t *testing.T) {
-	req, _, _, _ := parseText(lines("GET / HTTP/1.1", "Host: a", "A: 1", "B: 2", "B: 3", "C: 4"))
-	for _, name := range []string{"A", "B", "C"} {
-		req.Header.Add(name, "x")
+	for _, tt := range []struct {
+		fields []string
+		want   http.Header
+	}{
+		{[]string{"A: 1", "B: 2", "C: 4"}, http.Header{"A": {"1", "x"}, "B": {"2", "x"}, "C": {"4", "x"}}},
+		{[]string{"A: 1", "B: 2", "B: 3", "C: 4"}, http.Header{"A": {"1", "x"}, "B": {"2", "3", "x"}, "C": {"4", "x"}}},
+	} {
+		req, _, _, _ := parseText(lines(append([]string{"GET / HTTP/1.1", "Host: a"}, tt.fields...)...))
+		for _, name := range []string{"A", "B", "C"} {
+			req.Header.Add(name, "x")
+		}
+		if !maps.EqualFunc(req.Header, tt.want, slices.Equal) {
+			t.Errorf("%q: got %v", tt.fields, req.Header)
+		}
 	}
-	want := http.Header{"A": {"1", "x"}, "B": {"2", "3", "x"}, "C": {"4", "x"}}
-	if !maps.EqualFunc(req.Header, want, slices.Equal) {
-		t.Errorf("got %v", req.Header)
+}
+
+// Whatever byte a target has, it means what net/url says, if it is not refused.
+func TestTargetsMeanWhatNetURLSays(t *testing.T) {
+	targets := []string{"/", "//", "/?", "/??", "/?a?", "//a/b?c", "/a;b,c=d&e$f+g:h@i~j", "/%41%2f%zz?%zz", "/%41%2f?%zz", "http://a", "http://A?b", "HTTPS://a/b%2fc?"}
+	for c := range 256 {
+		targets = append(targets, "/a"+string([]byte{byte(c)})+"b?c"+string([]byte{byte(c)}))
+	}
+	for _, target := range targets {
+		req, _, _, f := parseText(lines("GET "+target+" HTTP/1.1", "Host: a"))
+		want, err := url.ParseRequestURI(target)
+		refused := strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }) || err != nil
+		switch {
+		case refused != (f != sound):
+			t.Errorf("%q: %v, net/url says %v", target, f.fault(false), err)
+		case !refused && *req.URL != *want:
+			t.Errorf("%q: got %+v, want %+v", target, req.URL, want)
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ func TestScanKeepsTheLimits(t *testing.T) {
 		kind       mesh.Kind
 	}{
 		{"within", lines("GET /1234 HTTP/1.1", "A: 12345678901", "B: 12345678901", "C: 1"), sound, 0},
+		{"as large as can be", lines("GET / HTTP/1.1", "A: 12345678901", "B: 12345678901", "C: 12345"), sound, 0},
 		{"request line", lines("GET /12345 HTTP/1.1"), startTooLong, mesh.URITooLong},
 		{"endless request line", "GET /aaaaaaaaaaaaaaaaaaaaaaa", startTooLong, mesh.URITooLong},
 		{"line", lines("GET / HTTP/1.1", "A: 123456789012"), lineTooLong, mesh.HeaderTooLarge},
@@ -86,6 +87,7 @@ func TestScanKeepsTheLimits(t *testing.T) {
 		{"fields", lines("GET / HTTP/1.1", "A:", "B:", "C:", "D:"), tooManyFields, mesh.HeaderTooLarge},
 		{"begun field", "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD", tooManyFields, mesh.HeaderTooLarge},
 		{"head", lines("GET / HTTP/1.1", "A: 12345678901", "B: 12345678901", "C: 12345678901"), headTooLong, mesh.HeaderTooLarge},
+		{"head, by one byte", lines("GET / HTTP/1.1", "A: 12345678901", "B: 12345678901", "C: 123456"), headTooLong, mesh.HeaderTooLarge},
 		{"endless head", "GET / HTTP/1.1\r\nA: 12345678901\r\nB: 12345678901\r\nC: 123456789", headTooLong, mesh.HeaderTooLarge},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

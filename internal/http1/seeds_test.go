@@ -12,6 +12,7 @@ var seeds = []string{
 	lines("OPTIONS http://www.example.org:8001 HTTP/1.1", "Host: www.example.org:8001"),
 	lines("GET / HTTP/1.0"),
 	lines("GET //a/%2e%2E/b%2Fc|d(e)\"? HTTP/1.0", "Connection: keep-alive", "Pragma: no-cache"),
+	lines("GET /a|b(c)?d|e HTTP/1.1", "Host: a"),
 	lines("GET /? HTTP/1.1", "Host: a", "Pragma: no-cache", "Connection: close, x", "Cookie: a", "Cookie: b"),
 	lines("GET /chat HTTP/1.1", "Host: server.example.com", "Upgrade: websocket", "Connection: Upgrade"),
 	lines("POST / HTTP/1.1", "Host: a", "Content-Length: 5", "Expect: 100-continue") + "hello",
