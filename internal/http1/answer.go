@@ -6,22 +6,25 @@ import (
 )
 
 const (
-	answersAtOnce = 32      // bodies that are made together
+	answersAtOnce = 16      // answers that are made together
 	smallRead     = 1 << 10 // a smaller read goes by way of the buffer
 )
 
-// answer is a response's body. The wire behind it serves one exchange after another,
-// but an answer serves one alone: whoever reads or closes it late meets nobody else's.
-type answer struct{ wire *wire }
+// answer is a response and its body. The wire behind it serves one exchange after
+// another, but an answer serves one alone: whoever reads or closes it late meets nobody
+// else's.
+type answer struct {
+	wire *wire // nil once closed
+	resp http.Response
+}
 
-// hand returns the body of w's response. They are made by the dozen.
-func (w *wire) hand() *answer {
-	if len(w.answers) == 0 {
-		w.answers = make([]answer, answersAtOnce)
+// blank returns a new answer. They are made by the dozen.
+func (w *wire) blank() *answer {
+	if len(w.blanks) == 0 {
+		w.blanks = make([]answer, answersAtOnce)
 	}
-	a := &w.answers[0]
-	w.answers = w.answers[1:]
-	a.wire = w
+	a := &w.blanks[0]
+	w.blanks = w.blanks[1:]
 	return a
 }
 
@@ -42,6 +45,7 @@ func (a *answer) Close() error {
 	}
 	a.wire = nil
 	w.end()
+	a.resp.Header, a.resp.Trailer, a.resp.Request = nil, nil, nil // they are lent anew
 	keep := !w.frame.close && (w.whole || w.drain())
 	w.release(keep && w.from == w.to) // else the endpoint has said more than it was asked
 	return nil
@@ -81,7 +85,7 @@ func (w *wire) next(p []byte) (int, error) {
 	switch {
 	case !w.frame.untilClose:
 		w.whole = w.left == 0
-	case err == io.EOF: //nolint:errorlint // a TLS connection that was cut off has another
+	case err == io.EOF: //nolint:errorlint // io.Reader asks for io.EOF itself
 		w.whole, err = true, nil
 	}
 	return n, err
@@ -131,7 +135,7 @@ func (w *wire) decode(p []byte) (int, error) {
 			return n, fault
 		}
 		if w.whole = done; done {
-			w.chunks.merge(&w.resp.Trailer)
+			w.chunks.merge(&w.answer.resp.Trailer)
 			return n, nil
 		}
 	}

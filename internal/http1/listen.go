@@ -22,7 +22,7 @@ func (w *wire) listen(o *order, n int) error {
 		if err := w.readHead(o); err != nil {
 			return err
 		}
-		status := w.resp.StatusCode
+		status := w.answer.resp.StatusCode
 		if status >= http.StatusOK || w.frame.upgrade {
 			return w.settle(o)
 		}
@@ -32,7 +32,7 @@ func (w *wire) listen(o *order, n int) error {
 		switch {
 		case status != http.StatusContinue:
 			if w.call.Interim != nil {
-				w.call.Interim(status, w.resp.Header)
+				w.call.Interim(status, w.answer.resp.Header)
 			}
 		case !w.expect.IsZero(): // else for nobody: the body is under way
 			w.upload(o)
@@ -40,7 +40,7 @@ func (w *wire) listen(o *order, n int) error {
 	}
 }
 
-// readHead reads one head into w.resp and w.frame.
+// readHead reads one head into w.answer and w.frame.
 func (w *wire) readHead(o *order) error {
 	for seen := 0; ; {
 		if b := w.in[w.from:w.to]; len(b) > seen {
@@ -50,7 +50,7 @@ func (w *wire) readHead(o *order) error {
 			}
 			if n > 0 {
 				w.from += n
-				if w.frame, fault = w.head.response(b[:n], o.req, &w.resp); fault != nil {
+				if w.frame, fault = w.head.response(b[:n], o.req, &w.answer.resp); fault != nil {
 					return fault
 				}
 				return nil
@@ -76,7 +76,7 @@ func (w *wire) settle(o *order) error {
 	if w.frame.upgrade {
 		return w.switched(o)
 	}
-	if v := w.resp.Header["Keep-Alive"]; len(v) > 0 {
+	if v := w.answer.resp.Header["Keep-Alive"]; len(v) > 0 {
 		w.stated = keepAlive(v[0])
 	}
 	w.left = w.frame.length
@@ -86,7 +86,8 @@ func (w *wire) settle(o *order) error {
 	case !w.frame.untilClose:
 		w.whole = w.left == 0
 	}
-	w.resp.Body = w.hand()
+	w.answer.wire = w
+	w.answer.resp.Body = w.answer
 	return nil
 }
 
@@ -94,12 +95,12 @@ func (w *wire) settle(o *order) error {
 func (w *wire) switched(o *order) error {
 	var err error
 	switch {
-	case w.resp.StatusCode == http.StatusSwitchingProtocols && !o.how.upgrade:
+	case w.answer.resp.StatusCode == http.StatusSwitchingProtocols && !o.how.upgrade:
 		err = errUnasked
 	case w.feed != nil && !w.feed.end():
 		err = errTooEarly
 	default:
-		w.resp.Body = newPassage(w)
+		w.answer.resp.Body = newPassage(w)
 		return nil
 	}
 	return &mesh.Fault{Kind: mesh.UnsupportedUpgrade, Err: err}

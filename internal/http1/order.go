@@ -44,7 +44,7 @@ func (o *order) prepare() *mesh.Fault {
 	if u := req.Header["Upgrade"]; len(u) > 0 && u[0] != "" {
 		o.how.upgrade = true
 	}
-	if b, ok := o.stream.(interface{ Buffered() ([]byte, bool) }); ok && len(req.Trailer) == 0 {
+	if b, ok := o.stream.(interface{ Buffered() ([]byte, bool) }); ok && len(req.Trailer) == 0 && !o.expects() {
 		if body, all := b.Buffered(); all && len(body) <= together {
 			if o.how.length >= 0 && o.how.length != int64(len(body)) {
 				return &mesh.Fault{Kind: mesh.Internal, Err: errLength}

@@ -89,8 +89,8 @@ func NewTransport(c TransportConfig) *Transport {
 
 // RoundTrip sends req, over a connection that was kept or a new one, and returns the
 // answer as soon as its head has come. Errors are Faults. Whoever gets a response must
-// close its Body, even where that is empty: with it the response, its header and the
-// connection are lent, and are another request's afterwards.
+// close its Body, even where that is empty: until then the header and the connection
+// are lent, and afterwards they are another request's.
 //
 // The body is sent as ContentLength says: none for zero, chunked for less. Where it has
 // Buffered() ([]byte, bool), and that reports the whole of it, it goes with the head.
@@ -123,14 +123,12 @@ func (t *Transport) carry(w *wire, req *http.Request) (*http.Response, error) {
 				break
 			}
 		}
-		var next bool
-		if next, fault = w.run(&o); !next {
-			if fault == nil {
-				return &w.resp, nil
-			}
-			break
+		var again bool
+		if again, fault = w.run(&o); again {
+			w = nil
+		} else if fault == nil {
+			return &w.answer.resp, nil
 		}
-		w = nil // and no fault
 	}
 	if o.own {
 		o.call.End(mesh.Result{Err: fault})

@@ -29,17 +29,17 @@ var kinds = []string{"raw", "plain", "tls"}
 
 // origin is an endpoint that says what a test wants it to.
 type origin struct {
-	t       testing.TB
-	ln      net.Listener
-	kind    string
-	client  *tls.Config
-	serve   func(n int, c *peer) // n counts the connections from 0
-	dials   atomic.Int64
-	wg      sync.WaitGroup
-	mu      sync.Mutex // protects open, closed
-	open    []net.Conn
-	closed  bool
-	opening chan struct{}
+	t      testing.TB
+	ln     net.Listener
+	kind   string
+	client *tls.Config
+	server *tls.Config
+	serve  func(n int, c *peer) // n counts the connections from 0
+	dials  atomic.Int64
+	wg     sync.WaitGroup
+	mu     sync.Mutex // protects open, closed
+	open   []net.Conn
+	closed bool
 }
 
 // peer is the endpoint's end of a connection.
@@ -72,26 +72,25 @@ func newOrigin(t testing.TB, kind string, serve func(n int, c *peer)) *origin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &origin{t: t, ln: ln, kind: kind, serve: serve, opening: make(chan struct{}, 1000)}
-	var server *tls.Config
+	o := &origin{t: t, ln: ln, kind: kind, serve: serve}
 	if kind == "tls" {
-		server, o.client = certificates(t)
+		o.server, o.client = certificates(t)
 	}
-	o.wg.Go(func() { o.accept(server) })
+	o.wg.Go(o.accept)
 	t.Cleanup(o.close)
 	return o
 }
 
-func (o *origin) accept(server *tls.Config) {
+func (o *origin) accept() {
 	for n := 0; ; n++ {
 		c, err := o.ln.Accept()
 		if err != nil {
 			return
 		}
-		if server != nil {
-			c = tls.Server(c, server)
-		}
 		o.mu.Lock()
+		if o.server != nil {
+			c = tls.Server(c, o.server)
+		}
 		o.open = append(o.open, c)
 		if o.closed {
 			c.Close()
@@ -99,6 +98,14 @@ func (o *origin) accept(server *tls.Config) {
 		o.mu.Unlock()
 		o.wg.Go(func() { o.serve(n, &peer{c, bufio.NewReader(c), o.t}) })
 	}
+}
+
+// demandCertificate has the endpoint refuse clients without one.
+func (o *origin) demandCertificate() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.server = o.server.Clone()
+	o.server.ClientAuth = tls.RequireAnyClientCert
 }
 
 func (o *origin) close() {
@@ -334,7 +341,7 @@ func TestAnswers(t *testing.T) {
 							p.say(c.said)
 						} else {
 							for _, b := range []byte(c.said) {
-								_, _ = p.Conn.Write([]byte{b})
+								_, _ = p.Write([]byte{b})
 							}
 						}
 						if !c.again {

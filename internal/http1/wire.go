@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -29,9 +28,8 @@ type wire struct {
 	kept      bool      // it comes from the pool
 
 	head    head
-	resp    http.Response
 	chunks  chunks
-	answers []answer // bodies to be handed out, each of them once
+	blanks  []answer // to be used once each
 	out, in []byte
 	from    int // in[from:to] has come and has not been looked at
 	to      int
@@ -44,6 +42,7 @@ type exchange struct {
 	call   *mesh.Call
 	own    bool // the call is the Transport's
 	method string
+	answer *answer
 	feed   *feed         // the upload; nil where it has not begun, or there is none
 	expect time.Time     // until when the body is held back; zero where it is not
 	heard  bool          // a byte of an answer has come
@@ -67,10 +66,10 @@ func newWire(t *Transport, c net.Conn) *wire {
 func (w *wire) Interrupt() { w.socket.interrupt() }
 
 // run makes the exchange that o asks for, up to the head of its answer, which is
-// w.resp then. Where it fails w is done with; again says that o can be sent on another
+// w.answer then. Where it fails w is done with; again says that o can be sent on another
 // connection.
 func (w *wire) run(o *order) (again bool, _ *mesh.Fault) {
-	w.exchange = exchange{call: o.call, own: o.own, method: o.req.Method, stated: -1}
+	w.exchange = exchange{call: o.call, own: o.own, method: o.req.Method, answer: w.blank(), stated: -1}
 	w.from, w.to = 0, 0
 	if cause := o.call.Attend(w); cause != nil {
 		w.release(true)
@@ -152,14 +151,13 @@ func (w *wire) release(keep bool) {
 // end ends the call where it is ours.
 func (w *wire) end() {
 	if w.own {
-		w.call.End(mesh.Result{Status: w.resp.StatusCode})
+		w.call.End(mesh.Result{Status: w.answer.resp.StatusCode})
 	}
 }
 
 // forget lets go of all that belongs to the exchange.
 func (w *wire) forget() {
 	w.exchange = exchange{}
-	w.resp = http.Response{}
 	if len(w.head.header) > keptMap {
 		w.head = head{}
 	}
