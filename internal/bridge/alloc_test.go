@@ -33,7 +33,7 @@ func TestHandlerAllocations(t *testing.T) {
 		clear(req.Header)
 		*resp = http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}
 		handler.ServeHTTP(w, req)
-	}); got > 21 {
-		t.Errorf("%v allocations a request, want at most 21", got)
+	}); got > 18 {
+		t.Errorf("%v allocations a request, want at most 18", got)
 	}
 }

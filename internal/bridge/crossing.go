@@ -104,11 +104,11 @@ type trailed struct {
 func (t *trailed) set(body io.ReadCloser, trailer *http.Header, hops Hops) {
 	t.ReadCloser, t.trailer, t.hops = body, trailer, hops
 	t.any = len(*trailer) > 0
+	t.ended.Store(false)
 }
 
 func (t *trailed) clear() {
-	t.ReadCloser, t.trailer, t.any = http.NoBody, nil, false // whoever closes it once more does no harm
-	t.ended.Store(false)
+	t.ReadCloser, t.trailer, t.any = http.NoBody, nil, false // whoever is late finds nothing
 }
 
 // Read reads the body, and cleans the trailers at its end.

@@ -98,6 +98,31 @@ func TestEdgeSwitches(t *testing.T) {
 	}
 }
 
+// What an Edge knows of one request is nothing to the next.
+func TestEdgeForgets(t *testing.T) {
+	ours, _ := loopback(t)
+	read := true
+	edge := edgeOf(func(req *http.Request) (*http.Response, error) {
+		if read {
+			_, _ = io.ReadAll(req.Body)
+		}
+		return switching("websocket", ours)(req)
+	})
+	offer := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+	for _, read = range []bool{true, false, true, false} {
+		req, call := arrive(t, "GET", offer, strings.NewReader("hello"))
+		_, err := edge.Handle(req)
+		if whole := err == nil; whole != read {
+			t.Errorf("read %v: %v", read, err)
+		}
+		body := req.Body
+		call.End(mesh.Result{})
+		if n, err := body.Read(make([]byte, 5)); n > 0 || err != io.EOF {
+			t.Errorf("the body gave %d bytes after the end, error %v", n, err)
+		}
+	}
+}
+
 func TestEdgePanics(t *testing.T) {
 	var log bytes.Buffer
 	for _, tt := range []struct {

@@ -57,22 +57,27 @@ func NewHops(protected []string) Hops {
 // Strip removes the fields that belong to one connection, and those that its
 // Connection field names. "TE: trailers" stays: gRPC cannot do without it.
 func (h *Hops) Strip(header http.Header) {
-	for name := range tokens(header["Connection"]) {
-		if !usual(name) && !h.keep.Has(name) {
-			header.Del(name)
-		}
-	}
+	var connection []string
 	if len(header) <= fewFields {
 		for name, values := range header {
 			if isHop(name) {
 				drop(header, name, values)
+				if name == "Connection" {
+					connection = values
+				}
 			}
 		}
-		return
+	} else {
+		connection = header["Connection"]
+		for _, name := range hopFields {
+			if values, ok := header[name]; ok { // asking is cheaper than deleting, and most are not there
+				drop(header, name, values)
+			}
+		}
 	}
-	for _, name := range hopFields {
-		if values, ok := header[name]; ok { // asking is cheaper than deleting, and most are not there
-			drop(header, name, values)
+	for name := range tokens(connection) {
+		if !usual(name) && !h.keep.Has(name) {
+			header.Del(name)
 		}
 	}
 }

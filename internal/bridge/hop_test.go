@@ -45,7 +45,7 @@ func TestStrip(t *testing.T) {
 	}{{nil, nil}, {[]string{"gzip"}, nil}, {[]string{"trailers"}, []string{"trailers"}}, {[]string{"gzip, Trailers;q=1"}, []string{"trailers"}}, {[]string{"gzip", "trailers"}, []string{"trailers"}}} {
 		for _, beside := range []int{1, 20} {
 			for _, name := range hop {
-				header := http.Header{"X-Hop": {"1"}, name: {"close, x-hop"}}
+				header := http.Header{"X-Hop": {"1"}, name: {"close, x-hop, trailers"}, "Te": {"gzip"}}
 				if name != "Connection" {
 					header["Connection"] = []string{"Keep-Alive, x-hop"}
 				}

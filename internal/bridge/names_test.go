@@ -10,7 +10,7 @@ import (
 
 // A set answers as if each name were folded and compared with all of its own.
 func TestNamesHasHoweverItIsSpelled(t *testing.T) {
-	of := []string{"X-User-Id", "x_claim_*", "Cookie", "Te", "A*", "-", "X-" + strings.Repeat("Long-", 20) + "*", "X-" + strings.Repeat("L", 80)}
+	of := []string{"X-User-Id", "x_claim_*", "Cookie", "Te", "A*", "-", "X-" + strings.Repeat("Long-", 20) + "*", "X-" + strings.Repeat("Q", 80)}
 	ask := append([]string{"", "X", "X-", "X-User", "X-Userid", "X-User-Id2", "Cookies", "Cooki", "B", "Accept", "X-Claim", "X-Claim-", "T", "Tea", "É", "_"}, of...)
 	set := bridge.NewNames(of...)
 	for _, name := range ask {
