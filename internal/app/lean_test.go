@@ -189,7 +189,7 @@ func TestNothingIsKeptOfWhatWasLent(t *testing.T) {
 		if len(found) != 1 {
 			t.Fatalf("%d records of request %d", len(found), i)
 		}
-		if r := found[0]; r.Path != fmt.Sprintf("/plain/%d", i) || r.Method != "GET" || r.Host != "shop.example" || r.Service != "users" || len(r.Attempts) != 1 {
+		if r := found[0]; r.Path != fmt.Sprintf("/plain/%d", i) || r.Method != http.MethodGet || r.Host != "shop.example" || r.Service != "users" || len(r.Attempts) != 1 {
 			t.Errorf("the record of request %d: %+v", i, r)
 		}
 	}
