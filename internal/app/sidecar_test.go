@@ -209,6 +209,11 @@ func TestDiscoverIsBounded(t *testing.T) {
 	}
 	// Names that are nobody's do not keep others out for long, nor fill the metrics.
 	f := slices.Collect(maps.Values(s.current.Load().finders))[0]
+	eventually(t, "the requests are over", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !slices.ContainsFunc(slices.Collect(maps.Values(f.known)), func(known *found) bool { return known.busy > 0 })
+	})
 	if _, err := f.find("cake", time.Now().Add(foundVoid)); err != nil {
 		t.Errorf("later: %v", err)
 	}
