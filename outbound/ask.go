@@ -75,7 +75,7 @@ func (s *Service) get(ctx context.Context, e mesh.Endpoint, target, agent string
 		return nil, nil, fmt.Errorf("path %q: %w", target, err)
 	}
 	call := mesh.NewCall(ctx)
-	req := (&http.Request{
+	req := call.Bind(&http.Request{
 		Method:     http.MethodGet,
 		URL:        &url.URL{Scheme: wireScheme(e), Host: e.Address, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery},
 		Host:       e.Host,
@@ -84,7 +84,7 @@ func (s *Service) get(ctx context.Context, e mesh.Endpoint, target, agent string
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 		Close:      true,
-	}).WithContext(call.Context())
+	})
 	t := newTransport(s.dialer(e), HostService)
 	done = func() {
 		t.CloseIdleConnections()

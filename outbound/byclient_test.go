@@ -122,6 +122,10 @@ func TestOwed(t *testing.T) {
 			synctest.Wait()
 		}
 		wait(open(t, u))
+		if open(t, u); u.owed() {
+			t.Error("owed to an attempt that has not asked for it")
+		}
+		wait(open(t, u))
 		client.give <- []byte("part")
 		synctest.Wait()
 		if !u.owed() {

@@ -72,18 +72,17 @@ func (n *negotiated) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, n.dial.fault(mesh.TLSFailed, errors.New("each handshake agrees on another protocol than the one before"))
 }
 
-// rewind gives req its body anew: an engine that cannot send a request closes that.
+// rewind gives req its body anew: net/http closes that of a request which it cannot send.
 func rewind(req *http.Request) error {
-	switch body := req.Body.(type) {
-	case *uploadReader:
-		again, err := body.upload.open(body.trailer)
-		if err != nil {
-			return err
-		}
-		req.Body = again
-	case *wholeBody:
-		body.rewind()
+	body, ok := req.Body.(*uploadReader)
+	if !ok { // nothing, or whole, of which net/http has a copy
+		return nil
 	}
+	again, err := body.upload.open(body.trailer)
+	if err != nil {
+		return err
+	}
+	req.Body = again
 	return nil
 }
 

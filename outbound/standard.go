@@ -28,6 +28,7 @@ func newHTTP2(address string, dial connect, guess bool) engine {
 		DialContext:            connect,
 		DialTLSContext:         connect,
 		DisableCompression:     true, // what the client asked for is what it gets
+		MaxIdleConnsPerHost:    idleConnections,
 		IdleConnTimeout:        idleConnection,
 		ExpectContinueTimeout:  continueAfter,
 		MaxResponseHeaderBytes: maxHead,

@@ -14,16 +14,6 @@ const (
 	HostService  = "service"  // the endpoint's configured authority
 )
 
-// engine carries requests by one protocol. Where one fails with a Fault, the request is
-// as it was.
-type engine interface {
-	http.RoundTripper
-	CloseIdleConnections()
-}
-
-// connect makes a connection. Its errors are Faults.
-type connect func(context.Context) (net.Conn, error)
-
 // transport carries requests to one endpoint, by the protocols that it is met with:
 // HTTP/1.1 or, for gRPC, HTTP/2 where the scheme is http; HTTP/2 where it is h2c; what
 // the handshake agrees on where it is https. An upgrade needs HTTP/1.1 whatever the
@@ -58,7 +48,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		req.Host = t.host
 	}
-	if req.Host == "" { // HTTP/1.0: else net/http sends the address
+	if req.Host == "" { // HTTP/1.0: else it would be the address
 		req.Host = t.endpoint.Host
 	}
 	req.RequestURI = ""

@@ -54,6 +54,3 @@ func (b *wholeBody) Close() error {
 	b.closed = true
 	return nil
 }
-
-// rewind has it read from the beginning.
-func (b *wholeBody) rewind() { b.read, b.closed = 0, false }

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	leastLearnt  = time.Second      // what is seen may be a restart: less is not believed
+	leastLearnt  = time.Second      // what was closed sooner was closed for another reason
 	forgetsAfter = 10 * time.Minute // what has been seen doubles for each such time after it
 )
 
@@ -29,8 +29,11 @@ func (l *learner) said(timeout time.Duration) {
 
 // closed notes that a connection was found closed that had been idle for so long.
 func (l *learner) closed(after time.Duration, now time.Time) {
+	if after < leastLearnt {
+		return
+	}
 	if known := l.known(now); known == 0 || after < known {
-		l.seen = max(after, leastLearnt)
+		l.seen = after
 	}
 	l.at = now
 }

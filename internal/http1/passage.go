@@ -40,12 +40,14 @@ func (p *passage) Read(b []byte) (int, error) {
 // WriteTo writes what comes from the endpoint to dst, where the kernel can without its
 // passing through us. It returns when the endpoint has ended its half.
 func (p *passage) WriteTo(dst io.Writer) (int64, error) {
-	n, err := dst.Write(p.early)
-	p.early = p.early[n:]
-	if err != nil {
-		return int64(n), err
+	s, sum := p.wire.socket, int64(0)
+	if len(p.early) > 0 {
+		n, err := dst.Write(p.early)
+		p.early, sum = p.early[n:], int64(n)
+		if err != nil {
+			return sum, err
+		}
 	}
-	s, sum := p.wire.socket, int64(n)
 	for {
 		at, late := p.wire.call.Due()
 		if err := s.set(at, s.conn.SetReadDeadline, &s.reading); err != nil {

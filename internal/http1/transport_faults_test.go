@@ -91,6 +91,9 @@ func TestFaultsOfTheBody(t *testing.T) {
 					t.Errorf("got %q, want %q", got, c.part)
 				}
 				f := wantFault(t, err, c.want)
+				if errors.Is(err, io.EOF) {
+					t.Error("what was cut can be taken for an end")
+				}
 				if _, again := resp.Body.Read(make([]byte, 1)); !errors.Is(again, f) {
 					t.Errorf("the next read ended with %v", again)
 				}
@@ -280,6 +283,30 @@ func cutEverywhere(t *testing.T, said string, reset bool) {
 				resp.Body.Close()
 			}
 			wantFault(t, err, mesh.Reset)
+		}
+	})
+}
+
+// A call that ends between an answer's end and its Close may have left its mark on the
+// connection: that is not used again.
+func TestAnInterruptedConnectionIsNotUsedAgain(t *testing.T) {
+	each(t, func(t *testing.T, kind string) {
+		o := newOrigin(t, kind, echo)
+		rt := o.transport()
+		req := ask(t, "GET", "/", nil)
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Error(err)
+		}
+		mesh.From(req).Cancel(io.EOF)
+		resp.Body.Close()
+		resp, err = rt.RoundTrip(ask(t, "POST", "/", nil))
+		text(t, resp, err)
+		if n := o.dials.Load(); n != 2 {
+			t.Errorf("%d connections, want 2", n)
 		}
 	})
 }

@@ -300,6 +300,23 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// Even a body that is all there is held back where the endpoint is asked.
+func TestExpectHoldsBackWhatIsThere(t *testing.T) {
+	o := newOrigin(t, "raw", func(_ int, p *peer) {
+		p.head()
+		p.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+		if n, _ := io.Copy(io.Discard, p); n > 0 {
+			t.Errorf("%d bytes came after the head", n)
+		}
+	})
+	req := ask(t, "POST", "/", nil)
+	req.Body, req.ContentLength = whole("body"), 4
+	req.Header.Set("Expect", "100-continue")
+	resp, err := o.transport().RoundTrip(req)
+	text(t, resp, err)
+	o.close()
+}
+
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
@@ -458,7 +475,7 @@ func TestRoundTripOn(t *testing.T) {
 // A request from outside a stack has a call of its own, which ends with its context.
 func TestARequestWithoutACall(t *testing.T) {
 	o := newOrigin(t, "raw", echo)
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://shop.test/", nil)
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop.test/", nil)
 	resp, err := o.transport().RoundTrip(req)
 	if got := text(t, resp, err); got != "GET / shop.test " {
 		t.Errorf("got %q", got)

@@ -1,6 +1,8 @@
 package outbound
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"time"
 
@@ -15,6 +17,16 @@ const (
 	idleConnection  = 90 * time.Second // until an unused connection is closed
 	idleConnections = 1024             // kept per endpoint; what is in flight is bounded above
 )
+
+// engine carries requests by one protocol. Its errors are Faults, and may leave the
+// request with a body that is closed.
+type engine interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// connect makes a connection. Its errors are Faults.
+type connect func(context.Context) (net.Conn, error)
 
 // own is the engine for HTTP/1.1, which is ours.
 type own struct{ *http1.Transport }
