@@ -159,13 +159,18 @@ func (v *visit) finish(err error) {
 	if v.resp != nil {
 		_ = v.resp.Body.Close()
 	}
-	var fault *mesh.Fault
-	if result.Status == 0 && errors.As(err, &fault) && fault.Kind == mesh.ClientGone {
+	if err != nil && result.Status == 0 && left(err) {
 		result.Status = mesh.ClientGone.Status()
 	}
 	v.loan.call.End(result)
 	v.c.leaveStack()
 	v.resp = nil
+}
+
+// left reports whether a call has ended with err because the client has gone.
+func left(err error) bool {
+	var fault *mesh.Fault
+	return errors.As(err, &fault) && fault.Kind == mesh.ClientGone
 }
 
 // goesOn reports whether the connection serves a next request, and has its socket where

@@ -58,8 +58,8 @@ func (c *client) release() {
 	if len(w.in) > inBytes {
 		w.in = nil
 	}
-	if w.loan != nil {
-		w.loan.forget()
+	if w.loan != nil && !w.loan.forget() {
+		w.loan = nil
 	}
 	c.srv.taken.Add(-1)
 	c.srv.works.Put(w)
@@ -108,10 +108,15 @@ func newLoan(base context.Context) *loan {
 	return l
 }
 
-// forget lets go of what the last request said.
-func (l *loan) forget() {
+// forget lets go of what the last request said. It reports false, and does nothing,
+// where somebody may still look at that.
+func (l *loan) forget() bool {
+	if !l.call.Renew(context.Background()) {
+		return false
+	}
 	clear(l.head.header)
 	clear(l.head.trailer)
 	clear(l.head.values[:cap(l.head.values)])
 	*l.req = *l.blank
+	return true
 }
