@@ -186,7 +186,9 @@ func TestPatienceWithWrites(t *testing.T) {
 func TestPatienceWithTheUnheard(t *testing.T) {
 	timed(t, ServerConfig{Handler: answers(hello)}, func(t *testing.T, k *talk) {
 		start := time.Now()
+		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			for {
 				if _, err := io.WriteString(k, "POST / HTTP/1.0\r\nContent-Length: 1000000000\r\n\r\n"); err != nil {
 					return
@@ -197,5 +199,6 @@ func TestPatienceWithTheUnheard(t *testing.T) {
 		k.want(200, "POST /")
 		k.closed()
 		since(t, start, time.Second)
+		<-done
 	})
 }

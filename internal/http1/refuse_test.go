@@ -34,7 +34,7 @@ func TestRefusesAndCloses(t *testing.T) {
 		{"long target", "GET /" + strings.Repeat("a", 2000) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
 		{"long field", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 2000) + "\r\n\r\n", 431},
 		{"many fields", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: a\r\n", 50) + "\r\n", 431},
-		{"long head", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: "+strings.Repeat("a", 900)+"\r\n", 9) + "\r\n", 431},
+		{"long head", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: "+strings.Repeat("a", 900)+"\r\n", 10) + "\r\n", 431},
 		{"endless head", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 1<<20), 431},
 		{"chunk extension", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0;x\r\n\r\n", 200},
 	} {
@@ -46,7 +46,7 @@ func TestRefusesAndCloses(t *testing.T) {
 				k.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n" + tt.request + next)
 				k.want(200, "GET /first")
 				if resp, _ := k.response("GET"); resp.StatusCode != tt.want || !resp.Close {
-					t.Errorf("got %d, close %v, want %d", resp.StatusCode, resp.Close, tt.want)
+					t.Fatalf("got %d, close %v, want %d", resp.StatusCode, resp.Close, tt.want)
 				}
 				k.closed()
 				<-ends
