@@ -72,7 +72,7 @@ const (
 // preface is how an HTTP/2 connection begins, as far as it looks like a head.
 var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
 
-func newClient(s *Server, life context.Context, conn net.Conn) *client {
+func newClient(life context.Context, s *Server, conn net.Conn) *client {
 	c := &client{Context: life, srv: s, conn: conn, sock: newSocket(conn)}
 	c.turned = c.turn
 	if remote := conn.RemoteAddr(); remote != nil {

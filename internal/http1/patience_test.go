@@ -85,7 +85,7 @@ func TestPatienceWithHeads(t *testing.T) {
 				break
 			}
 		}
-		if resp := <-got; resp.StatusCode != 408 || !resp.Close {
+		if resp := <-got; resp.StatusCode != http.StatusRequestTimeout || !resp.Close {
 			t.Errorf("got %d, close %v", resp.StatusCode, resp.Close)
 		}
 		since(t, start, 10*time.Second)

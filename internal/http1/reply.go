@@ -100,20 +100,21 @@ func (v *visit) fill(p []byte) (int, error) {
 func (v *visit) sendPlain(out *[outBytes]byte, head int, length int64) error {
 	for {
 		n, rerr := v.fill(out[head:])
+		end := rerr == io.EOF //nolint:errorlint // an error that wraps it is no end
 		if length >= 0 && v.sent+int64(n) > length {
 			return &mesh.Fault{Kind: mesh.BadResponse, Err: fmt.Errorf("body exceeds its length of %d", length)}
 		}
 		short := length >= 0 && v.sent+int64(n) < length
-		if head+n > 0 && (rerr == nil || rerr == io.EOF && !short || head == 0) {
+		if head+n > 0 && (rerr == nil || end && !short || head == 0) {
 			if err := v.write(out[:head+n], head, n); err != nil {
 				return err
 			}
 			head = 0
 		}
 		switch {
-		case rerr == io.EOF && short:
+		case end && short:
 			return fmt.Errorf("body of %d bytes ended after %d: %w", length, v.sent, io.ErrUnexpectedEOF)
-		case rerr == io.EOF:
+		case end:
 			return nil
 		case rerr != nil:
 			return rerr
@@ -130,14 +131,15 @@ func (v *visit) sendChunks(out *[outBytes]byte, head int) error {
 	for {
 		at := head + chunkFront
 		n, rerr := v.fill(out[at : outBytes-chunkBack])
-		if rerr != nil && rerr != io.EOF {
+		end := rerr == io.EOF //nolint:errorlint // an error that wraps it is no end
+		if rerr != nil && !end {
 			return rerr
 		}
 		b := out[:head]
 		if n > 0 {
 			b = frameChunk(out, head, n)
 		}
-		if rerr == io.EOF {
+		if end {
 			var fault *mesh.Fault
 			if b, fault = appendTrailer(b, v.resp.Trailer); fault != nil {
 				return fault
@@ -149,7 +151,7 @@ func (v *visit) sendChunks(out *[outBytes]byte, head int) error {
 			}
 			head = 0
 		}
-		if rerr == io.EOF {
+		if end {
 			return nil
 		}
 		if err := v.over(); err != nil {

@@ -131,7 +131,7 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // request in progress is cancelled: with the Fault in life's cause, or else one of kind
 // Draining.
 func (s *Server) Serve(life context.Context, conn net.Conn) {
-	c := newClient(s, life, conn)
+	c := newClient(life, s, conn)
 	if !s.enter(c) {
 		_ = conn.Close()
 		return

@@ -112,7 +112,7 @@ func TestTunnelsEnd(t *testing.T) {
 				})})
 				k := h.dial(t)
 				k.send(upgrade)
-				if resp, err := http.ReadResponse(k.r, nil); err != nil || resp.StatusCode != 101 {
+				if resp, err := http.ReadResponse(k.r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 					t.Fatal(err)
 				}
 				tt.end(h, k, theirs, <-calls)

@@ -114,10 +114,10 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.next(p)
 	u.received.Add(int64(n))
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		return n, nil
-	case err == io.EOF:
+	case io.EOF:
 		u.ended.Store(true)
 	default:
 		u.broken.Store(true)

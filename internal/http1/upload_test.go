@@ -137,11 +137,11 @@ func TestSendsContinueWhenTheBodyIsWanted(t *testing.T) {
 				k := open(t, way, ServerConfig{Handler: handle}).dial(t)
 				k.send(head)
 				if name == "asked for" {
-					if resp, _ := k.response("POST"); resp.StatusCode != 103 || resp.Header.Get("Link") != "</a>" {
+					if resp, _ := k.response("POST"); resp.StatusCode != http.StatusEarlyHints || resp.Header.Get("Link") != "</a>" {
 						t.Errorf("got %d %v, want 103", resp.StatusCode, resp.Header)
 					}
 				}
-				if resp, _ := k.response("POST"); resp.StatusCode != 100 {
+				if resp, _ := k.response("POST"); resp.StatusCode != http.StatusContinue {
 					t.Fatalf("got %d, want 100", resp.StatusCode)
 				}
 				k.send("hello")

@@ -91,7 +91,7 @@ func (v *visit) run(handle func(*http.Request) (*http.Response, error)) (err err
 		v.loan.interim.end()
 		v.cut, err = true, &mesh.Fault{Kind: mesh.Internal, Err: fmt.Errorf("panic: %v", p)}
 	}()
-	resp, err := handle(v.loan.req)
+	resp, err := handle(v.loan.req) //nolint:bodyclose // finish closes it, after the upload has ended
 	return v.answer(resp, err)
 }
 
