@@ -139,6 +139,9 @@ func TestSpoofedHeaders(t *testing.T) {
 func told(t *testing.T, w *witness, target, lines string, status int) {
 	t.Helper()
 	seen := w.last()
+	if folded := strings.Contains(lines, "\r\n\t"); folded && status == http.StatusBadRequest && !strings.Contains(strings.Join(seen, ""), spoof) {
+		return // refused; of one with chunks, the beginning may have come
+	}
 	if status != http.StatusOK || len(seen) != 1 {
 		t.Errorf("%s with %q: %d, and the endpoint saw %q", target, lines, status, seen)
 		return

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func tricks() []trick {
 		{"/api/users/../users/1", guarded}, {"/api/users/..", open}, {"/open/..", open},
 		{"/open/%2e%2e/api/users/1", guarded}, {"/open/%2E%2e/api/users/1", guarded}, {"/open/.%2e/api/users/1", guarded},
 		{"/api/%2e/users/1", guarded}, {"/open/" + strings.Repeat("../", 3000) + "api/users/1", guarded},
-		{"/open#/../api/users/1", refused}, {"/open?/../api/users/1", open},
+		{"/open#/../api/users/1", guarded}, {"/open?/../api/users/1", open},
 		// Slashes of all sorts.
 		{"//api/users/1", guarded}, {"/api//users/1", guarded}, {"///api///users///1", guarded}, {"/open/..//api/users/1", guarded},
 		{"/api%2Fusers/1", refused}, {"/api%2fusers%2f1", refused}, {"/api/users%2f1", refused}, {"/open/..%2fapi/users/1", refused},
@@ -45,11 +46,14 @@ func tricks() []trick {
 		// What only who decodes twice, folds case or reads overlong forms would take for it: another path, here.
 		{"/open/%252e%252e/api/users/1", open}, {"/api%252fusers/1", open}, {"/API/USERS/1", open}, {"/api/users%20/1", open}, {"/open/%c0%ae%c0%ae/api/users/1", open},
 		// Other forms of the target.
-		{"http://evil.test/api/users/1", guarded}, {"HTTP://evil.test//api/users/1", guarded}, {"http:/api/users/1", refused}, {"http:api/users/1", refused},
+		{"http://evil.test/api/users/1", guarded}, {"HTTP://evil.test//api/users/1", guarded}, {"http:/api/users/1", guarded}, {"http:api/users/1", refused},
 		{"*", http.StatusNotFound}, {"api/users/1", refused},
 		{"/api/users/" + strings.Repeat("a", 17<<10), tooLong}, {"/open?" + strings.Repeat("a", 17<<10), tooLong},
 	}
 }
+
+// misshapen targets are no targets in HTTP/1.1 (RFC 9112, section 3.2); HTTP/2 has none but paths.
+var misshapen = []string{"/open#/../api/users/1", "http:/api/users/1", "*"}
 
 // TestPathTricks holds that no disguise of a guarded path reaches the endpoint
 // without a token, however carelessly that reads its paths.
@@ -66,8 +70,12 @@ auth: {validate_url: %q}`, app.URL, auth.URL+"/validate"))
 	for _, tt := range tricks() {
 		t.Run("HTTP/1.1 "+short(tt.target), func(t *testing.T) {
 			got := g.Raw("GET " + tt.target + " HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-			if got.StatusCode != tt.want {
-				t.Errorf("%d %s, want %d", got.StatusCode, got.Text, tt.want)
+			want := tt.want
+			if slices.Contains(misshapen, tt.target) {
+				want = http.StatusBadRequest
+			}
+			if got.StatusCode != want {
+				t.Errorf("%d %s, want %d", got.StatusCode, got.Text, want)
 			}
 			seen.hold(t)
 		})

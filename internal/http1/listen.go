@@ -14,6 +14,9 @@ var (
 	errTooEarly    = errors.New("the endpoint switched protocols before it had the request's body")
 )
 
+// protocol is how every answer begins.
+const protocol = "HTTP/1."
+
 // listen reads up to the head of the answer, of which n bytes are in w.in, and passes
 // on the 1xx responses before it.
 func (w *wire) listen(o *order, n int) error {
@@ -54,6 +57,9 @@ func (w *wire) readHead(o *order) error {
 					return fault
 				}
 				return nil
+			}
+			if start := min(len(b), len(protocol)); string(b[:start]) != protocol[:start] {
+				return badStartLine.fault(true) // the head of another protocol may never end
 			}
 			seen = len(b)
 		}
