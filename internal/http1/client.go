@@ -29,9 +29,10 @@ type client struct {
 	addr string
 	tls  *tls.ConnectionState // nil where it is plain
 
-	state atomic.Int32 // one of the stages
-	work  *work        // nil while it is idle
-	first [1]byte      // what an idle connection without raw path is read into
+	state    atomic.Int32 // one of the stages
+	perished atomic.Bool  // its life is over
+	work     *work        // nil while it is idle
+	first    [1]byte      // what an idle connection without raw path is read into
 
 	turned   func(fd uintptr) bool // turn, made once
 	verdict  step                  // what turn returned for
@@ -268,112 +269,4 @@ func (c *client) lost(err error) {
 		return
 	}
 	c.refuse(c.work.lend(c), &mesh.Fault{Kind: mesh.RequestTimeout, Message: "The request's header came too slowly."})
-}
-
-// retire ends the connection if it is idle.
-func (c *client) retire() {
-	if c.state.CompareAndSwap(idle, retired) {
-		c.sock.interrupt()
-	}
-}
-
-// sever ends the connection.
-func (c *client) sever() {
-	if c.state.Load() == passed {
-		return
-	}
-	c.mu.Lock()
-	if c.call != nil {
-		c.call.Cancel(&mesh.Fault{Kind: mesh.Draining})
-	}
-	c.mu.Unlock()
-	c.sock.cut()
-}
-
-// perish ends the request in progress, and the connection with it: its life is over.
-func (c *client) perish() {
-	cause := context.Cause(c.Context)
-	var fault *mesh.Fault
-	if !errors.As(cause, &fault) {
-		fault = &mesh.Fault{Kind: mesh.Draining, Err: cause}
-	}
-	c.retire()
-	c.mu.Lock()
-	c.cause = fault
-	if c.call != nil {
-		c.call.Cancel(fault)
-	}
-	c.mu.Unlock()
-	if c.state.Load() != passed {
-		c.sock.deafen()
-	}
-}
-
-// look cancels a call that has been in the stack for a while, and whose client has
-// gone.
-func (c *client) look(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.call == nil || c.tunnel || now.Sub(c.since) < sweepEvery || !c.sock.gone() {
-		return
-	}
-	c.call.Cancel(&mesh.Fault{Kind: mesh.ClientGone, Err: errGone})
-}
-
-// errGone is why a client's call is cancelled.
-var errGone = errors.New("the client closed the connection")
-
-// enterStack notes that call goes into the stack.
-func (c *client) enterStack(call *mesh.Call) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.call, c.since = call, call.Start
-	if c.cause != nil {
-		call.Cancel(c.cause)
-	}
-}
-
-// leaveStack notes that the call is over.
-func (c *client) leaveStack() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.call = nil
-}
-
-// ending reports whether the connection serves no further request.
-func (c *client) ending() bool {
-	if c.srv.draining.Load() {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cause != nil
-}
-
-// handOver gives the connection to an HTTP/2 server.
-func (c *client) handOver() {
-	if !c.state.CompareAndSwap(busy, passed) {
-		return
-	}
-	rest := bytes.Clone(c.work.pending())
-	c.release()
-	_ = c.conn.SetDeadline(time.Time{}) // fails where it is closed, which a read will tell
-	c.srv.unawait(c)
-	c.srv.cfg.HTTP2(&begunConn{Conn: c.conn, rest: rest})
-}
-
-// begunConn is a connection of which some has been read already.
-type begunConn struct {
-	net.Conn
-	rest []byte
-}
-
-// Read reads what had been read first.
-func (b *begunConn) Read(p []byte) (int, error) {
-	if len(b.rest) > 0 {
-		n := copy(p, b.rest)
-		b.rest = b.rest[n:]
-		return n, nil
-	}
-	return b.Conn.Read(p)
 }

@@ -1,9 +1,11 @@
 package http1
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,6 +88,7 @@ func TestResetAtEveryByte(t *testing.T) {
 				mesh.From(req).OnEnd(func(mesh.Result) { ended.Add(1) })
 				return echo(req)
 			})})
+			before := descriptors(t)
 			for n := range len(request) + 1 {
 				for _, reset := range []bool{false, true} {
 					k := h.dial(t)
@@ -100,11 +103,23 @@ func TestResetAtEveryByte(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.alone()
+			if after := descriptors(t); after > before {
+				t.Errorf("%d descriptors are open, were %d", after, before)
+			}
 			if begun.Load() != ended.Load() || h.taken.Load() != 0 {
 				t.Errorf("%d calls began, %d ended, %d works are out", begun.Load(), ended.Load(), h.taken.Load())
 			}
 		})
 	}
+}
+
+// descriptors returns how many files and sockets are open, where the system tells.
+func descriptors(t *testing.T) int {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return len(open)
 }
 
 // Whether a head or body comes in one piece or byte by byte makes no difference.

@@ -89,7 +89,7 @@ func TestTunnels(t *testing.T) {
 }
 
 func TestTunnelsEnd(t *testing.T) {
-	over := &mesh.Fault{Kind: mesh.ResponseTimeout}
+	over := error(&mesh.Fault{Kind: mesh.ResponseTimeout})
 	for _, tt := range []struct {
 		name string
 		end  func(h *house, k *talk, theirs net.Conn, call *mesh.Call)
@@ -97,7 +97,7 @@ func TestTunnelsEnd(t *testing.T) {
 	}{
 		{"reset by the endpoint", func(_ *house, _ *talk, e net.Conn, _ *mesh.Call) { _ = e.(*net.TCPConn).SetLinger(0); e.Close() }, nil},
 		{"call cancelled", func(_ *house, _ *talk, _ net.Conn, c *mesh.Call) { c.Cancel(over) }, over},
-		{"deadline", func(_ *house, _ *talk, _ net.Conn, c *mesh.Call) { c.SetDeadline(time.Now(), over) }, over},
+		{"deadline", func(_ *house, _ *talk, _ net.Conn, c *mesh.Call) { c.SetDeadline(time.Now(), mesh.AsFault(over)) }, over},
 		{"life", func(h *house, _ *talk, _ net.Conn, _ *mesh.Call) { h.cut(over) }, over},
 		{"closed", func(h *house, _ *talk, _ net.Conn, _ *mesh.Call) { h.Close() }, context.Canceled},
 	} {
@@ -123,7 +123,7 @@ func TestTunnelsEnd(t *testing.T) {
 					t.Error("the endpoint's side goes on")
 				}
 				r := <-ends
-				if tt.want == nil && r.Err != nil || tt.want == over && !errors.Is(r.Err, over) || r.Err == nil && tt.want != nil {
+				if tt.want == nil && r.Err != nil || tt.name != "closed" && tt.want != nil && !errors.Is(r.Err, tt.want) || r.Err == nil && tt.want != nil {
 					t.Errorf("ended with %v", r.Err)
 				}
 			})
