@@ -281,3 +281,45 @@ func TestHandsHTTP2Over(t *testing.T) {
 	k.response("GET")
 	k.closed()
 }
+
+// A request that has come as its life ends is cancelled, too.
+func TestCallsThatBeginAfterTheirLife(t *testing.T) {
+	s, _ := pair(t)
+	life, cut := context.WithCancelCause(t.Context())
+	cut(&mesh.Fault{Kind: mesh.Shed})
+	c := newClient(life, NewServer(ServerConfig{Handler: answers(hello)}), s.conn)
+	c.state.Store(busy)
+	c.perish()
+	call := mesh.NewCall(c)
+	call.Renew(c)
+	c.enterStack(call)
+	if mesh.AsFault(call.Cause()).Kind != mesh.Shed || !c.ending() {
+		t.Errorf("the call goes on, or the connection: %v", call.Cause())
+	}
+}
+
+// A 1xx that comes too late is not written into the final response.
+func TestLateInterimResponsesAreDropped(t *testing.T) {
+	eachWay(t, func(t *testing.T, way string) {
+		k := open(t, way, ServerConfig{Handler: answers(func(req *http.Request) (*http.Response, error) {
+			resp := text(200, "hello")
+			resp.Body = io.NopCloser(late1xx{resp.Body, mesh.From(req)})
+			return resp, nil
+		})}).dial(t)
+		for range 2 {
+			k.send(get)
+			k.want(200, "hello")
+		}
+	})
+}
+
+// late1xx is a body that sends a 1xx response.
+type late1xx struct {
+	io.Reader
+	call *mesh.Call
+}
+
+func (b late1xx) Read(p []byte) (int, error) {
+	b.call.Interim(103, nil)
+	return b.Reader.Read(p)
+}
