@@ -64,10 +64,10 @@ const (
 type step int
 
 const (
-	more  step = iota // read on
-	ready             // a request has come
-	ended             // the connection has
-	http2             // its preface has come
+	stepMore  step = iota // read on
+	stepReady             // a request has come
+	stepEnded             // the connection has
+	stepHTTP2             // its preface has come
 )
 
 // preface is how an HTTP/2 connection begins, as far as it looks like a head.
@@ -100,11 +100,11 @@ func (c *client) serve() {
 	defer c.end()
 	for {
 		switch c.await() {
-		case ready:
+		case stepReady:
 			if !c.exchange() {
 				return
 			}
-		case http2:
+		case stepHTTP2:
 			c.handOver()
 			return
 		default:
@@ -149,10 +149,10 @@ func (c *client) await() step {
 	if c.sock.raw == nil {
 		return c.listen()
 	}
-	c.verdict = ended
+	c.verdict = stepEnded
 	if err := c.sock.hold(c.turned, &c.until); err != nil {
 		c.lost(err)
-		return ended
+		return stepEnded
 	}
 	return c.verdict
 }
@@ -161,13 +161,13 @@ func (c *client) await() step {
 func (c *client) listen() step {
 	for {
 		if w := c.work; w != nil && w.start < w.end {
-			if s := c.advance(); s != more {
+			if s := c.advance(); s != stepMore {
 				return s
 			}
 		}
 		p := c.first[:]
 		if !c.pause() {
-			return ended
+			return stepEnded
 		}
 		if c.work != nil {
 			p = c.work.room(c.srv.limits.head)
@@ -175,7 +175,7 @@ func (c *client) listen() step {
 		n, err := c.sock.read(p, c.until)
 		if err != nil {
 			c.lost(err)
-			return ended
+			return stepEnded
 		}
 		if c.work == nil {
 			w := c.take()
@@ -183,7 +183,7 @@ func (c *client) listen() step {
 		}
 		c.work.end += n
 		if !c.rouse() {
-			return ended
+			return stepEnded
 		}
 	}
 }
@@ -193,16 +193,16 @@ func (c *client) advance() step {
 	w := c.work
 	b := w.pending()
 	if c.requests == 0 && c.srv.cfg.HTTP2 != nil && bytes.HasPrefix(b, preface) {
-		return http2
+		return stepHTTP2
 	}
 	n, fault := scan(b, w.scanned, c.srv.limits)
 	switch {
 	case fault != nil:
 		c.refuse(w.lend(c), fault)
-		return ended
+		return stepEnded
 	case n == 0:
 		w.scanned = len(b)
-		return more
+		return stepMore
 	}
 	l := w.lend(c)
 	l.frame, fault = l.head.request(b[:n], l.req)
@@ -211,10 +211,10 @@ func (c *client) advance() step {
 	c.requests++
 	if fault != nil {
 		c.refuse(l, fault)
-		return ended
+		return stepEnded
 	}
 	l.upload.begin(c, l)
-	return ready
+	return stepReady
 }
 
 // rouse notes that bytes have come. It reports false where the connection has been

@@ -16,14 +16,14 @@ func (c *client) turn(fd uintptr) bool {
 		n, err := readNow(fd, w.room(c.srv.limits.head))
 		switch {
 		case err != nil:
-			c.verdict = ended
+			c.verdict = stepEnded
 			return true
 		case n == 0:
 			return !c.doze()
 		}
 		w.end += n
 		if !c.rouse() {
-			c.verdict = ended
+			c.verdict = stepEnded
 			return true
 		}
 	}
@@ -35,13 +35,13 @@ func (c *client) serveBuffered() bool {
 	for c.work.start < c.work.end {
 		c.verdict = c.advance()
 		switch {
-		case c.verdict == more:
+		case c.verdict == stepMore:
 			return false
-		case c.verdict != ready || !c.work.loan.whole():
+		case c.verdict != stepReady || !c.work.loan.whole():
 			return true
 		}
 		if !c.exchange() {
-			c.verdict = ended
+			c.verdict = stepEnded
 			return true
 		}
 	}
@@ -51,7 +51,7 @@ func (c *client) serveBuffered() bool {
 // doze readies for a wait. It reports false where the connection has ended.
 func (c *client) doze() bool {
 	if !c.pause() || c.sock.arm(c.until) != nil {
-		c.verdict = ended
+		c.verdict = stepEnded
 		return false
 	}
 	return true
