@@ -43,8 +43,8 @@ func (d *Door) newRoom(s Settings, handler Handler) *room {
 	r.http1 = http1.NewServer(http1.ServerConfig{
 		Handler:           handler,
 		HeaderBytes:       s.HeaderBytes,
-		ReadHeaderTimeout: s.ReadHeaderTimeout,
-		IdleTimeout:       cmp.Or(s.IdleTimeout, s.ReadHeaderTimeout),
+		ReadHeaderTimeout: orNone(s.ReadHeaderTimeout),
+		IdleTimeout:       orNone(cmp.Or(s.IdleTimeout, s.ReadHeaderTimeout)),
 		HTTP2:             r.pass,
 		Log:               d.cfg.Log,
 	})
@@ -65,6 +65,14 @@ func (d *Door) newRoom(s Settings, handler Handler) *room {
 	r.http2.Protocols.SetHTTP2(true)
 	r.http2.Protocols.SetUnencryptedHTTP2(true) // gRPC clients without TLS speak HTTP/2 by prior knowledge
 	return r
+}
+
+// orNone returns d as internal/http1 has it, to whom zero is a default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // empty reports whether nobody is inside.

@@ -25,7 +25,7 @@ func (c *client) sever() {
 		c.call.Cancel(&mesh.Fault{Kind: mesh.Draining})
 	}
 	c.mu.Unlock()
-	c.sock.interrupt()
+	c.sock.cut()
 }
 
 // perish ends the request in progress, and the connection with it: its life is over.

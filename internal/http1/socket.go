@@ -37,9 +37,10 @@ type socket struct {
 
 	mu   sync.Mutex // protects over and deaf, and conn's deadlines from those who set them
 	over bool
-	deaf bool
 
 	wait rawWait
+
+	deaf bool // reads are over; mu protects it
 }
 
 // newSocket returns the socket of c. Where c has SyscallConn, its Read and Write may be
