@@ -173,7 +173,10 @@ func inBlock(name string, err error) error {
 // settings are what an entrance's connections are served with.
 func (g *generation) settings(key string) door.Settings {
 	limits := g.cfg.Limits
-	s := door.Settings{HeaderBytes: int(limits.HeaderBytes), ReadHeaderTimeout: limits.ReadHeaderTimeout, IdleTimeout: limits.IdleTimeout}
+	s := door.Settings{
+		HeaderBytes: int(limits.HeaderBytes), HeaderCount: limits.HeaderCount, URIBytes: int(limits.URIBytes),
+		ReadHeaderTimeout: limits.ReadHeaderTimeout, IdleTimeout: limits.IdleTimeout,
+	}
 	switch {
 	case key == serverKey && g.tls != nil:
 		s.TLS = g.tls.TLS()

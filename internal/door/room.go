@@ -16,7 +16,9 @@ import (
 
 // Settings are what cannot change for a connection that is open.
 type Settings struct {
-	HeaderBytes       int           // zero: what internal/http1 has
+	HeaderBytes       int           // of the header fields; zero: what internal/http1 has
+	HeaderCount       int           // of field lines; zero: what internal/http1 has
+	URIBytes          int           // of the request target; zero: HeaderBytes
 	ReadHeaderTimeout time.Duration // zero: none
 	IdleTimeout       time.Duration // of a connection between two requests; zero: ReadHeaderTimeout
 	TLS               *tls.Config   // of every connection; nil: plain
@@ -42,7 +44,9 @@ func (d *Door) newRoom(s Settings, handler Handler) *room {
 	r := &room{settings: s}
 	r.http1 = http1.NewServer(http1.ServerConfig{
 		Handler:           handler,
-		HeaderBytes:       s.HeaderBytes,
+		HeaderBytes:       s.headBytes(),
+		StartBytes:        s.startBytes(),
+		Fields:            s.fields(),
 		ReadHeaderTimeout: orNone(s.ReadHeaderTimeout),
 		IdleTimeout:       orNone(cmp.Or(s.IdleTimeout, s.ReadHeaderTimeout)),
 		HTTP2:             r.pass,
@@ -65,6 +69,34 @@ func (d *Door) newRoom(s Settings, handler Handler) *room {
 	r.http2.Protocols.SetHTTP2(true)
 	r.http2.Protocols.SetUnencryptedHTTP2(true) // gRPC clients without TLS speak HTTP/2 by prior knowledge
 	return r
+}
+
+// A server's limits are somewhat above the settings: what exceeds them by little is for
+// the layers to refuse, which need not close the connection.
+const (
+	aboveBytes = 4 << 10
+	aboveCount = 100
+)
+
+func (s *Settings) startBytes() int {
+	if s.URIBytes == 0 {
+		return s.HeaderBytes
+	}
+	return s.URIBytes + aboveBytes
+}
+
+func (s *Settings) headBytes() int {
+	if s.HeaderBytes == 0 {
+		return 0
+	}
+	return s.URIBytes + s.HeaderBytes + 2*aboveBytes
+}
+
+func (s *Settings) fields() int {
+	if s.HeaderCount == 0 {
+		return 0
+	}
+	return s.HeaderCount + aboveCount
 }
 
 // orNone returns d as internal/http1 has it, to whom zero is a default.

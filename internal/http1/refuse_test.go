@@ -43,7 +43,7 @@ func TestRefusesAndCloses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			eachWay(t, func(t *testing.T, way string) {
 				ends := make(chan mesh.Result, 2)
-				h := open(t, way, ServerConfig{HeaderBytes: 8 << 10, LineBytes: 1 << 10, Fields: 20, Handler: watching{answers(hello), ends}})
+				h := open(t, way, ServerConfig{HeaderBytes: 8 << 10, LineBytes: 1 << 10, StartBytes: 1 << 10, Fields: 20, Handler: watching{answers(hello), ends}})
 				k := h.dial(t)
 				k.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n" + tt.request + next)
 				k.want(200, "GET /first")

@@ -38,7 +38,10 @@ type ServerConfig struct {
 	// HeaderBytes bounds a request's head. Zero means 64 KiB.
 	HeaderBytes int
 
-	// LineBytes bounds the request line, and each field line. Zero means HeaderBytes.
+	// StartBytes bounds the request line. Zero means HeaderBytes.
+	StartBytes int
+
+	// LineBytes bounds each field line. Zero means HeaderBytes.
 	LineBytes int
 
 	// Fields bounds the number of field lines. Zero means 1000.
@@ -97,6 +100,9 @@ func NewServer(c ServerConfig) *Server {
 	if c.HeaderBytes <= 0 {
 		c.HeaderBytes = 64 << 10
 	}
+	if c.StartBytes <= 0 {
+		c.StartBytes = c.HeaderBytes
+	}
 	if c.LineBytes <= 0 {
 		c.LineBytes = c.HeaderBytes
 	}
@@ -112,7 +118,7 @@ func NewServer(c ServerConfig) *Server {
 	}
 	s := &Server{cfg: c, clients: make(map[*client]struct{})}
 	s.handle = c.Handler.Handle
-	s.limits = limits{head: c.HeaderBytes, start: c.LineBytes, line: c.LineBytes, fields: c.Fields}
+	s.limits = limits{head: c.HeaderBytes, start: c.StartBytes, line: c.LineBytes, fields: c.Fields}
 	s.works.New = func() any { return new(work) }
 	s.outs.New = func() any { return new([outBytes]byte) }
 	return s
