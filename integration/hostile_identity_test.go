@@ -126,8 +126,8 @@ func TestSpoofedHeaders(t *testing.T) {
 			told(t, w, target, lines, got.StatusCode)
 
 			name, _, _ := strings.Cut(lines, ":")
-			if strings.Contains(lines, "Connection:") {
-				continue // has no place in a trailer section, and net/http says so
+			if strings.Contains(lines, "Connection:") || strings.Contains(lines, "\r\n\t") {
+				continue // has no place in a trailer section; is refused when its beginning has gone on
 			}
 			got = g.Raw(head + "Transfer-Encoding: chunked\r\nTrailer: " + name + ", X-Sum\r\n\r\n2\r\nhi\r\n0\r\n" + lines + "\r\nX-Sum: 1\r\n\r\n")
 			told(t, w, target, "in a trailer: "+lines, got.StatusCode)
@@ -139,8 +139,8 @@ func TestSpoofedHeaders(t *testing.T) {
 func told(t *testing.T, w *witness, target, lines string, status int) {
 	t.Helper()
 	seen := w.last()
-	if folded := strings.Contains(lines, "\r\n\t"); folded && status == http.StatusBadRequest && !strings.Contains(strings.Join(seen, ""), spoof) {
-		return // refused; of one with chunks, the beginning may have come
+	if strings.Contains(lines, "\r\n\t") && status == http.StatusBadRequest && len(seen) == 0 {
+		return
 	}
 	if status != http.StatusOK || len(seen) != 1 {
 		t.Errorf("%s with %q: %d, and the endpoint saw %q", target, lines, status, seen)
