@@ -150,6 +150,7 @@ func (c *client) await() step {
 		return c.listen()
 	}
 	c.verdict = stepEnded
+	c.until = time.Time{} // the wait before the last request is over, however long that took
 	if err := c.sock.hold(c.turned, &c.until); err != nil {
 		c.lost(err)
 		return stepEnded

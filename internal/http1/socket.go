@@ -29,7 +29,7 @@ type socket struct {
 	conn net.Conn
 	raw  syscall.RawConn // of a plain connection, where the system lets us read and write below conn; else nil
 	tcp  syscall.RawConn // of what is below TLS, to look whether the other end is there; nil where unknown
-	fd   int             // for as long as a callback of raw runs; else -1
+	fd   int             // for as long as a hold's callback runs; else -1
 
 	reading, writing time.Time // the deadlines that conn has; zero for none
 

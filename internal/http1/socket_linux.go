@@ -64,7 +64,6 @@ func (s *socket) converse(out, in []byte, until time.Time) (int, error) {
 	w.out, w.in, w.n, w.err = out, in, 0, nil
 	for {
 		err := s.raw.Read(w.step)
-		s.fd = -1
 		switch {
 		case err == nil && len(w.out) > 0 && w.err == nil: // the kernel takes no more of it now
 			var n int
@@ -85,10 +84,10 @@ func (s *socket) converse(out, in []byte, until time.Time) (int, error) {
 	}
 }
 
-// step is one turn of converse, within the callback. It returns false to wait.
+// step is one turn of converse, within the callback. It returns false to wait. Where it
+// reads a request's body, another goroutine writes the response: fd is not that one's.
 func (s *socket) step(fd uintptr) bool {
 	w := &s.wait
-	s.fd = int(fd)
 	if w.look {
 		w.look = false
 		if !quiet(fd) {
@@ -97,7 +96,7 @@ func (s *socket) step(fd uintptr) bool {
 		}
 	}
 	if len(w.out) > 0 {
-		n, err := s.rawWrite(w.out)
+		n, err := writeNow(fd, w.out)
 		w.out = w.out[n:]
 		w.err = err
 		return err != nil || len(w.out) > 0
@@ -106,11 +105,14 @@ func (s *socket) step(fd uintptr) bool {
 	return w.n > 0 || w.err != nil
 }
 
-// rawWrite writes as much of p as the kernel takes at once.
-func (s *socket) rawWrite(p []byte) (int, error) {
+// rawWrite is writeNow within a hold.
+func (s *socket) rawWrite(p []byte) (int, error) { return writeNow(uintptr(s.fd), p) }
+
+// writeNow writes as much of p as the kernel takes at once.
+func writeNow(fd uintptr, p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
-		n, errno := call(syscall.SYS_WRITE, uintptr(s.fd), p[done:], 0)
+		n, errno := call(syscall.SYS_WRITE, fd, p[done:], 0)
 		switch errno {
 		case 0:
 			done += n

@@ -1,0 +1,77 @@
+package http1
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A request that takes long is no idleness: what was waited for before it is forgotten,
+// and the request that came after it is served.
+func TestPatienceBeginsAnewAfterARequest(t *testing.T) {
+	const patience = 500 * time.Millisecond
+	eachWay(t, func(t *testing.T, way string) {
+		h := open(t, way, ServerConfig{
+			ReadHeaderTimeout: patience, IdleTimeout: patience,
+			Handler: answers(func(req *http.Request) (*http.Response, error) {
+				_, _ = io.Copy(io.Discard, req.Body)
+				if req.URL.Path == "/slow" {
+					longer, cancel := context.WithTimeout(req.Context(), patience+patience/4)
+					defer cancel()
+					<-longer.Done()
+				}
+				return hello(req)
+			}),
+		})
+		k := h.dial(t)
+		k.send("POST /slow HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+		k.want(200, "POST /slow")
+		k.want(200, "GET /next")
+	})
+}
+
+// readings is a body of so many reads.
+type readings struct{ left int }
+
+func (c *readings) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, io.EOF
+	}
+	c.left--
+	return copy(p, "some of an answer"), nil
+}
+
+func (c *readings) Close() error { return nil }
+
+// An answer is written while another goroutine reads the request's body.
+func TestAnswerBesideUpload(t *testing.T) {
+	eachWay(t, func(t *testing.T, way string) {
+		var uploads sync.WaitGroup
+		h := open(t, way, ServerConfig{Handler: answers(func(req *http.Request) (*http.Response, error) {
+			body := req.Body
+			uploads.Go(func() { _, _ = io.Copy(io.Discard, body) })
+			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: &readings{left: 5000}}, nil
+		})})
+		k := h.dial(t)
+		k.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+		var sender sync.WaitGroup
+		sender.Go(func() {
+			for {
+				if _, err := fmt.Fprintf(k, "5\r\nhello\r\n"); err != nil {
+					return
+				}
+			}
+		})
+		resp, text := k.response("POST")
+		if resp.StatusCode != 200 || len(text) != 5000*len("some of an answer") {
+			t.Errorf("%d, %d bytes", resp.StatusCode, len(text))
+		}
+		k.Close()
+		sender.Wait()
+		uploads.Wait()
+	})
+}
