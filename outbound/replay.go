@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"outrider/internal/mesh"
 )
 
 const (
@@ -26,8 +28,9 @@ var (
 //
 // The client's body is read on a goroutine of its own per read, which ends with
 // that read. So an attempt that is given up never waits for a slow client, and
-// what the read brings is there for the next attempt. The server's Close of the
-// client's body waits for it, as mesh's lifetimes say.
+// what the read brings is there for the next attempt. The call's end waits for it: the
+// server has closed the client's body by then, which breaks the read off, and lends it
+// to another request afterwards.
 type upload struct {
 	body      io.Reader   // the client's
 	trailer   http.Header // the client's: written until body has ended
@@ -163,6 +166,15 @@ func (u *upload) fetch() {
 	u.err = err
 	u.reading = false
 	u.changed.Broadcast()
+}
+
+// End is the end of the call. A read that is under way is waited for.
+func (u *upload) End(mesh.Result) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.reading {
+		u.changed.Wait()
+	}
 }
 
 // kept reports whether the window begins at the beginning and may grow. u.mu is

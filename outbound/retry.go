@@ -26,6 +26,9 @@ type retrier struct {
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	call := mesh.From(req)
 	up := newUpload(req)
+	if up != nil {
+		call.AtEnd(up) // the first, and so told after the attempts
+	}
 	now := time.Now()
 	r.ledger.request(now)
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"outrider/internal/mesh"
 )
 
 // A request that takes long is no idleness: what was waited for before it is forgotten,
@@ -20,7 +22,7 @@ func TestPatienceBeginsAnewAfterARequest(t *testing.T) {
 			Handler: answers(func(req *http.Request) (*http.Response, error) {
 				_, _ = io.Copy(io.Discard, req.Body)
 				if req.URL.Path == "/slow" {
-					longer, cancel := context.WithTimeout(req.Context(), patience+patience/4)
+					longer, cancel := context.WithTimeout(mesh.From(req).Context(), patience+patience/4)
 					defer cancel()
 					<-longer.Done()
 				}
