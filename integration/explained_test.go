@@ -75,7 +75,11 @@ func wire(scheme, lines string, speak func(net.Conn)) func(*testing.T) string {
 // hangUp reads a request and leaves.
 func hangUp(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) }
 
-func once(t *testing.T, g *meshtest.Running) { t.Helper(); _ = g.Get("/x") }
+func once(t *testing.T, g *meshtest.Running) {
+	t.Helper()
+	_ = g.Get("/x")
+	eventually(t, "the request has ended", func() bool { return len(g.Access.Lines(t)) == 1 }) // after its place was given back
+}
 
 func failures() []failure {
 	return append(append(failuresOfTheClient(), failuresOfPolicy()...), failuresOfTheEndpoint()...)
