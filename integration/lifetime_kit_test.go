@@ -2,13 +2,16 @@ package integration_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"outrider/discovery"
 	"outrider/internal/bridge"
+	"outrider/internal/door"
 	"outrider/internal/mesh"
 	"outrider/outbound"
 )
@@ -61,7 +64,7 @@ func (p protocol) server(t *testing.T, handler http.Handler) *httptest.Server {
 type edge struct {
 	URL    string
 	Client *http.Client
-	Ended  chan struct{} // gets an element when a request's handler has returned
+	Ended  chan struct{} // gets an element when a call has ended
 }
 
 // serve starts an edge before the endpoints, which speak p as its clients do.
@@ -83,12 +86,46 @@ func (p protocol) serve(t *testing.T, service outbound.Config, endpoints []strin
 		}
 	})
 	e := &edge{Client: p.client(t), Ended: make(chan struct{}, 1000)}
-	through := bridge.New(bridge.Config{Stack: mesh.Stack(orders.RoundTripper(outbound.Override{}), layers...)})
-	e.URL = p.server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { e.Ended <- struct{}{} }()
-		through.ServeHTTP(w, r)
-	})).URL
+	ended := func(next http.RoundTripper) http.RoundTripper {
+		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			mesh.From(req).OnEnd(func(mesh.Result) { e.Ended <- struct{}{} })
+			return next.RoundTrip(req)
+		})
+	}
+	layers = append([]mesh.Layer{ended}, layers...)
+	config := bridge.Config{Stack: mesh.Stack(orders.RoundTripper(outbound.Override{}), layers...)}
+	e.URL = behindDoor(t, passage{bridge.NewEdge(config), bridge.New(config)})
 	return e
+}
+
+// passage is an edge for both protocols.
+type passage struct {
+	*bridge.Edge
+	http.Handler
+}
+
+// behindDoor serves h at an address of its own, and returns its URL.
+func behindDoor(t *testing.T, h door.Handler) string {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	life, end := context.WithCancel(context.Background())
+	d := door.New(life, ln, door.Config{})
+	d.Enter(door.Settings{}, h)
+	var accepting sync.WaitGroup
+	accepting.Go(func() { d.Accept(life) })
+	t.Cleanup(func() {
+		grace, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := d.Close(grace); err != nil {
+			t.Errorf("the edge: %v", err)
+		}
+		end()
+		accepting.Wait()
+	})
+	return "http://" + ln.Addr().String()
 }
 
 // static is a fixed set of endpoints.

@@ -61,7 +61,7 @@ func isLoopback(authority string) bool {
 			return false
 		}
 	}
-	if strings.EqualFold(host, "localhost") {
+	if len(host) == len("localhost") && strings.EqualFold(host, "localhost") { // letters that fold into an s are longer
 		return true
 	}
 	addr, err := netip.ParseAddr(host)

@@ -85,7 +85,9 @@ func TestOnlyCallersAreSentAway(t *testing.T) {
 		tt.during(p)
 		e := &entrance{proxy: p, key: "k", calls: tt.calls, requests: newInFlight()}
 		w := httptest.NewRecorder()
-		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		req := httptest.NewRequest(http.MethodGet, "/", nil)
+		req.ProtoMajor, req.ProtoMinor = 2, 0
+		e.ServeHTTP(w, req)
 		if got := w.Header().Get("Connection"); got != tt.want || w.Code != http.StatusNotFound {
 			t.Errorf("%s, HTTP/2: status %d, Connection: %q, want %q", tt.name, w.Code, got, tt.want)
 		}

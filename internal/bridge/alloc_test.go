@@ -27,6 +27,7 @@ func TestHandlerAllocations(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background()) // as a server's: it can end
 	defer cancel()
 	req := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
+	req.ProtoMajor, req.ProtoMinor = 2, 0
 	w := &sink{header: make(http.Header)}
 	if got := testing.AllocsPerRun(200, func() {
 		clear(w.header)

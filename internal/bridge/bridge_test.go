@@ -2,6 +2,8 @@ package bridge_test
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"outrider/internal/bridge"
+	"outrider/internal/http1"
 	"outrider/internal/mesh"
 )
 
@@ -21,11 +24,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const pseudonym = "edge-1"
 
-// proxy is a Handler on a real server, and how its calls ended.
+// proxy is an Edge or a Handler on a real server, and how its calls ended.
 type proxy struct {
 	*httptest.Server
-	proto string
-	ends  chan mesh.Result
+	proto  string
+	ends   chan mesh.Result
+	engine *engine // nil for HTTP/2
 }
 
 var protos = []string{"h1", "h2c", "h2"}
@@ -33,6 +37,13 @@ var protos = []string{"h1", "h2c", "h2"}
 // eachProto runs f against a server of each protocol.
 func eachProto(t *testing.T, f func(t *testing.T, proto string)) {
 	for _, proto := range protos {
+		t.Run(proto, func(t *testing.T) { f(t, proto) })
+	}
+}
+
+// eachHTTP2 runs f against a server of each sort of HTTP/2.
+func eachHTTP2(t *testing.T, f func(t *testing.T, proto string)) {
+	for _, proto := range protos[1:] {
 		t.Run(proto, func(t *testing.T) { f(t, proto) })
 	}
 }
@@ -46,6 +57,9 @@ func serve(t *testing.T, proto string, origin mesh.RoundTripFunc, change ...func
 // prepare returns a server that is yet to start.
 func prepare(proto string, origin mesh.RoundTripFunc, change ...func(*bridge.Config)) *proxy {
 	p := &proxy{proto: proto, ends: make(chan mesh.Result, 64)}
+	if proto == "h1" {
+		p.engine = &engine{life: context.Background()}
+	}
 	config := bridge.Config{
 		Pseudonym: pseudonym,
 		Stack: mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
@@ -57,8 +71,10 @@ func prepare(proto string, origin mesh.RoundTripFunc, change ...func(*bridge.Con
 		c(&config)
 	}
 	p.Server = httptest.NewUnstartedServer(bridge.New(config))
+	if proto == "h1" {
+		p.engine.config = http1.ServerConfig{Handler: bridge.NewEdge(config), StallTimeout: config.StallTimeout}
+	}
 	p.Config.Protocols = new(http.Protocols)
-	p.Config.Protocols.SetHTTP1(proto == "h1")
 	p.Config.Protocols.SetUnencryptedHTTP2(proto == "h2c")
 	p.Config.Protocols.SetHTTP2(proto == "h2")
 	return p
@@ -66,14 +82,72 @@ func prepare(proto string, origin mesh.RoundTripFunc, change ...func(*bridge.Con
 
 func (p *proxy) start(t *testing.T) *proxy {
 	t.Helper()
-	if p.proto == "h2" {
+	switch p.proto {
+	case "h1":
+		p.engine.start(p.Server)
+	case "h2":
 		p.EnableHTTP2 = true
 		p.StartTLS()
-	} else {
+	default:
 		p.Start()
 	}
 	t.Cleanup(p.Close)
 	return p
+}
+
+// Close ends the server, and waits for its connections.
+func (p *proxy) Close() {
+	if p.engine != nil {
+		p.engine.stop()
+	}
+	p.Server.Close()
+}
+
+// engine is internal/http1's server, in the place of an httptest.Server's own.
+type engine struct {
+	config  http1.ServerConfig
+	life    context.Context
+	server  *http1.Server
+	ln      net.Listener
+	serving sync.WaitGroup
+}
+
+// start serves what comes to s.
+func (e *engine) start(s *httptest.Server) {
+	e.server, e.ln = http1.NewServer(e.config), s.Listener
+	s.URL = "http://" + e.ln.Addr().String()
+	if s.TLS != nil {
+		s.URL = "https://" + e.ln.Addr().String()
+	}
+	e.serving.Go(func() { e.accept(s.TLS) })
+}
+
+// accept lets everybody in until the listener is closed.
+func (e *engine) accept(settings *tls.Config) {
+	for {
+		c, err := e.ln.Accept()
+		if err != nil {
+			return
+		}
+		e.serving.Go(func() {
+			if settings != nil {
+				session := tls.Server(c, settings)
+				if session.HandshakeContext(e.life) != nil {
+					c.Close()
+					return
+				}
+				c = session
+			}
+			e.server.Serve(e.life, c)
+		})
+	}
+}
+
+// stop cuts all connections.
+func (e *engine) stop() {
+	e.ln.Close()
+	e.server.Close()
+	e.serving.Wait()
 }
 
 // client returns a client that speaks the server's protocol, and only that.

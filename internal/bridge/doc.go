@@ -1,5 +1,5 @@
 // Package bridge is the one place where a stack of layers meets a server: an [Edge]
-// for the HTTP/1.1 engine, and an [http.Handler] for net/http's servers.
+// for the HTTP/1.1 engine, and an [http.Handler] for net/http's HTTP/2.
 //
 // It lends each request to the stack under the lifetimes that package mesh
 // states, and turns what comes back into what can be sent: a response without what
@@ -16,7 +16,7 @@
 //	edge := bridge.NewEdge(bridge.Config{Stack: stack, Pseudonym: "edge-3f9a"})
 //	resp, err := edge.Handle(req) // err is what the call ends with, and resp tells of it
 //
-//	server := &http.Server{Handler: bridge.New(bridge.Config{Stack: stack, Pseudonym: "edge-3f9a"})}
+//	server := &http.Server{Handler: bridge.New(bridge.Config{Stack: stack, Pseudonym: "edge-3f9a"}), Protocols: http2Alone}
 //
 // The pieces stand alone: [Edge] asks, [New] serves, [Forward] decides whom to believe,
 // [Hops] removes what belongs to one connection, [Answer] makes a response of a Fault.

@@ -34,8 +34,7 @@ type Config struct {
 
 	// StallTimeout is a Handler's; an Edge's server has its own. It cuts off a client
 	// that accepts no byte for this long, or at most half as long again; the call's
-	// deadline does in any case. In a tunnel it is how long the second direction may
-	// stand still once the first has ended. Zero means 1m; negative disables.
+	// deadline does in any case. Zero means 1m; negative disables.
 	StallTimeout time.Duration
 
 	// Refused, where set, hears of requests that are refused before the stack.
@@ -48,7 +47,7 @@ type Config struct {
 }
 
 // Edge stands between a server, which knows messages, and a stack. It is what the
-// HTTP/1.1 server asks; net/http's has a Handler in front of one.
+// HTTP/1.1 server asks; net/http's HTTP/2 has a Handler in front of one.
 type Edge struct {
 	Config
 	hops      Hops
@@ -100,7 +99,7 @@ func (e *Edge) Handle(req *http.Request) (resp *http.Response, err error) {
 	case late(call):
 		return e.instead(req, resp, &mesh.Fault{Kind: mesh.ResponseTimeout})
 	case resp.StatusCode == http.StatusSwitchingProtocols:
-		if _, err := switched(resp, upgrade, x.whole()); err != nil {
+		if err := switched(resp, upgrade, x.whole()); err != nil {
 			return e.instead(req, resp, &mesh.Fault{Kind: mesh.UnsupportedUpgrade, Err: err})
 		}
 		e.passSwitch(call, resp)

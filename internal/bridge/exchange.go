@@ -10,7 +10,7 @@ import (
 	"outrider/internal/mesh"
 )
 
-// exchange is one request and its response.
+// exchange is one HTTP/2 request and its response.
 type exchange struct {
 	h       *handler
 	w       http.ResponseWriter
@@ -23,42 +23,29 @@ type exchange struct {
 	cancel  context.CancelCauseFunc
 	unwatch func() bool
 
-	upgrade   string // the protocols that the client offers to switch to
 	malformed string // what is wrong with the request, empty for nothing
-	coded     bool   // it came with a Transfer-Encoding
 
-	resp     *http.Response // the stack's
-	status   int            // what the client was sent; zero before the head
-	received int64          // through a tunnel
-	sent     int64
-	stalls   time.Time // when the write deadline falls, zero for none
-	bounded  bool      // the call's deadline holds for writing: an answer to a Fault may come after it
-	aborted  bool      // the client has not had a whole message
-	lingers  bool      // the body was not read to its end: wait for the rest a while
-	hijacked bool
+	resp    *http.Response // the stack's
+	status  int            // what the client was sent; zero before the head
+	sent    int64
+	stalls  time.Time // when the write deadline falls, zero for none
+	bounded bool      // the call's deadline holds for writing: an answer to a Fault may come after it
+	aborted bool      // the client has not had a whole message
 }
 
 // accept prepares a request for the stack.
 func (h *handler) accept(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{
-		h: h, w: w, control: http.NewResponseController(w),
-		upgrade: Upgrade(r), malformed: malformed(r), coded: len(r.TransferEncoding) > 0,
-	}
+	x := &exchange{h: h, w: w, control: http.NewResponseController(w), malformed: malformed(r)}
 	x.call, x.cancel, x.unwatch = watch(r.Context())
 	x.call.Start = time.Now()
 	x.call.Peer, _ = netip.ParseAddrPort(r.RemoteAddr)
 	x.call.Secure = r.TLS != nil
 	Measure(x.call, r.Header)
-	x.interim = &interim{
-		w: w, edge: h.Edge,
-		automatic: r.ProtoMajor != 1, expected: r.ProtoAtLeast(1, 1) && hasToken(r.Header["Expect"], "100-continue"),
-	}
-	if r.ProtoAtLeast(1, 1) {
-		x.call.Interim = x.interim.send
-	}
+	x.interim = &interim{w: w, edge: h.Edge}
+	x.call.Interim = x.interim.send
 
 	x.req = x.call.Bind(r)
-	h.admit(x.req, x.call, x.upgrade)
+	h.admit(x.req, x.call, "")
 	x.lend(r)
 	return x
 }
@@ -68,13 +55,7 @@ func (x *exchange) lend(r *http.Request) {
 	if x.req.Body == http.NoBody {
 		return
 	}
-	x.up = &upload{
-		body: r.Body, request: r, trailer: x.req.Trailer, hops: x.h.hops, control: x.control,
-		begin: x.interim.proceed,
-		// Breaking a read off ends net/http's context of the whole connection:
-		// that is us, not the client.
-		interrupt: func() { x.unwatch() },
-	}
+	x.up = &upload{body: r.Body, trailer: x.req.Trailer, hops: x.h.hops, control: x.control}
 	x.req.Body = x.up
 }
 
@@ -93,11 +74,10 @@ func (x *exchange) fault(err error, otherwise mesh.Kind) *mesh.Fault {
 func (x *exchange) finish(err error) {
 	x.unwatch()
 	x.interim.end()
-	result := mesh.Result{Status: x.status, Received: x.received, Sent: x.sent, Err: err}
+	result := mesh.Result{Status: x.status, Sent: x.sent, Err: err}
 	if x.up != nil {
 		_ = x.up.Close()
-		result.Received += x.up.received.Load()
-		x.leave()
+		result.Received = x.up.received.Load()
 	}
 	if x.resp != nil {
 		_ = x.resp.Body.Close()

@@ -102,7 +102,7 @@ func usual(option string) bool {
 		return true
 	}
 	for _, name := range [...]string{"keep-alive", "close", "upgrade", "te"} {
-		if strings.EqualFold(option, name) {
+		if folds(option, name) {
 			return true
 		}
 	}
@@ -184,9 +184,31 @@ func tokens(values []string) iter.Seq[string] {
 func hasToken(values []string, want string) bool {
 	for token := range tokens(values) {
 		name, _, _ := strings.Cut(token, ";")
-		if strings.EqualFold(strings.TrimRight(name, " \t"), want) {
+		if folds(strings.TrimRight(name, " \t"), want) {
 			return true
 		}
 	}
 	return false
+}
+
+// folds reports whether s is want but for the case of ASCII letters. Unicode has others
+// that fold into them, such as the Kelvin sign, which the next hop does not take for a k:
+// strings.EqualFold is not for protocols.
+func folds(s, want string) bool {
+	if len(s) != len(want) {
+		return false
+	}
+	for i := range len(s) {
+		if lower(s[i]) != lower(want[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
 }

@@ -65,6 +65,37 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+// Letters that Unicode folds into those of ASCII are others to the next hop.
+func TestNamesFoldAsASCII(t *testing.T) {
+	hops := bridge.NewHops(nil)
+	for te, want := range map[string]string{"TRAILERS": "trailers", "trailer\u017f": ""} {
+		header := http.Header{"Te": {te}}
+		if hops.Strip(header); header.Get("Te") != want {
+			t.Errorf("TE %q became %q, want %q", te, header.Get("Te"), want)
+		}
+	}
+	for via, want := range map[string]bool{"1.1 DESK-1": true, "1.1 desk-1": true, "1.1 des\u212a-1": false, "1.1 de\u017fk-1": false} {
+		if got := bridge.Passed(http.Header{"Via": {via}}, "desk-1"); got != want {
+			t.Errorf("Via %q has passed: %v, want %v", via, got, want)
+		}
+	}
+	for _, tt := range []struct {
+		option, field string
+		want          bool
+	}{{"upgrade", "websocket", true}, {"UPGRADE", "Websocket", true}, {"upgrade", "web\u017focket", false}} {
+		req, _ := arrive(t, "GET", http.Header{"Connection": {tt.option}, "Upgrade": {"websocket"}}, nil)
+		edge := edgeOf(switching(tt.field, nopDuplex{}))
+		if resp, _ := edge.Handle(req); (resp.StatusCode == http.StatusSwitchingProtocols) != tt.want {
+			t.Errorf("a switch to %q got %d", tt.field, resp.StatusCode)
+		}
+	}
+}
+
+// nopDuplex is an endpoint's side of a tunnel.
+type nopDuplex struct{ io.ReadWriter }
+
+func (nopDuplex) Close() error { return nil }
+
 func TestStripAllocations(t *testing.T) {
 	hops := bridge.NewHops(nil)
 	header := http.Header{"Accept": {"*/*"}, "User-Agent": {"x"}}

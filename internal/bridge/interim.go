@@ -25,27 +25,21 @@ func (e *Edge) interim(status int, header http.Header) (fields http.Header, ok b
 	return fields, true
 }
 
-// interim passes 1xx responses to the client, until the final one begins.
+// interim passes 1xx responses to an HTTP/2 client, until the final one begins.
 type interim struct {
-	w         http.ResponseWriter
-	edge      *Edge
-	automatic bool // the server sends 100 by itself when the body is first read
-	expected  bool // the client waits for 100
+	w    http.ResponseWriter
+	edge *Edge
 
-	mu        sync.Mutex // protects all below, and w until over
-	continued bool
-	over      bool
+	mu   sync.Mutex // protects all below, and w until over
+	over bool
 }
 
 // send passes on one 1xx response. It may be called from any goroutine, and does
-// nothing for other statuses or once the final response has begun.
+// nothing for other statuses or once the final response has begun. Nor does it for 100,
+// which net/http sends by itself when the body is first read, where the client waits.
 func (i *interim) send(status int, header http.Header) {
 	fields, ok := i.edge.interim(status, header)
-	switch {
-	case !ok:
-		return
-	case status == http.StatusContinue:
-		i.proceed()
+	if !ok || status == http.StatusContinue {
 		return
 	}
 	i.mu.Lock()
@@ -62,19 +56,6 @@ func (i *interim) send(status int, header http.Header) {
 	i.w.WriteHeader(status)
 	clear(final)
 	maps.Copy(final, kept)
-}
-
-// proceed sends 100 to a client that waits for it, at most once. It is called when
-// the endpoint says so and when the body is first read, whichever comes first.
-// net/http's HTTP/1.1 would send it by itself then, unsynchronised with send.
-func (i *interim) proceed() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.over || i.continued || i.automatic || !i.expected {
-		return
-	}
-	i.continued = true
-	i.w.WriteHeader(http.StatusContinue)
 }
 
 // end lets no further 1xx pass: the final response begins.

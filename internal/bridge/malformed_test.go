@@ -24,7 +24,7 @@ func TestHeaderIsMeasuredAsItCame(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			calls := make(chan *mesh.Call, 1)
 			p := serve(t, "h1", mesh.Stack(mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
-				calls <- mesh.From(req)
+				calls <- kept(req)
 				return over(req)
 			}), bridge.Forward(trusting())).RoundTrip)
 			p.raw(t, "GET / HTTP/1.1\r\nHost: a\r\n"+tt.fields+"\r\n")

@@ -52,27 +52,29 @@ func wanted(req *http.Request, resp *http.Response) string {
 	return strings.Join(resp.Header["Upgrade"], ", ")
 }
 
-// switched returns the endpoint's side of the tunnel, or what is wrong with the 101.
-// Whole says that the endpoint has had all of the request.
-func switched(resp *http.Response, upgrade string, whole bool) (io.ReadWriteCloser, error) {
-	origin, ok := resp.Body.(io.ReadWriteCloser)
+var errUnasked = errors.New("the endpoint switched protocols unasked")
+
+// switched returns what is wrong with a 101, nil for nothing: its body is the endpoint's
+// side of a tunnel. Whole says that the endpoint has had all of the request.
+func switched(resp *http.Response, upgrade string, whole bool) error {
+	_, ok := resp.Body.(io.ReadWriteCloser)
 	switch {
 	case upgrade == "":
-		return nil, errors.New("the endpoint switched protocols unasked")
+		return errUnasked
 	case !ok:
-		return nil, errors.New("the endpoint's connection cannot be written to")
+		return errors.New("the endpoint's connection cannot be written to")
 	case !offered(upgrade, resp.Header.Get("Upgrade")):
-		return nil, errors.New("the endpoint switched to a protocol that was not offered")
+		return errors.New("the endpoint switched to a protocol that was not offered")
 	case !whole:
-		return nil, errors.New("the endpoint switched protocols before it had the request's body")
+		return errors.New("the endpoint switched protocols before it had the request's body")
 	}
-	return origin, nil
+	return nil
 }
 
 // offered reports whether protocol is one of those in offers.
 func offered(offers, protocol string) bool {
 	for offer := range tokens([]string{offers}) {
-		if strings.EqualFold(offer, protocol) {
+		if folds(offer, protocol) {
 			return true
 		}
 	}

@@ -16,6 +16,9 @@ import (
 	"outrider/internal/mesh"
 )
 
+// plain is a client of a port that speaks mutual TLS.
+func plain(c net.Conn) bridge.Plain { return bridge.Plain{Conn: c, Mutual: true, Pseudonym: pseudonym} }
+
 // refusing listens, and refuses who comes; it returns the address.
 func refusing(t *testing.T) string {
 	t.Helper()
@@ -31,7 +34,7 @@ func refusing(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			if f := bridge.RefusePlain(context.Background(), c, pseudonym); f.Kind != mesh.Malformed {
+			if f := bridge.RefusePlain(context.Background(), plain(c)); f.Kind != mesh.Malformed {
 				t.Errorf("fault %v", f)
 			}
 		}
@@ -116,7 +119,7 @@ func TestRefusePlainReadsTheRest(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			bridge.RefusePlain(t.Context(), server, pseudonym)
+			bridge.RefusePlain(t.Context(), plain(server))
 		}()
 		if _, err := io.WriteString(client, "GET"); err != nil {
 			t.Fatal(err)
@@ -141,7 +144,7 @@ func TestRefusePlainIsBounded(t *testing.T) {
 			silent, server := net.Pipe()
 			start, ended := time.Now(), make(chan time.Duration)
 			go func() {
-				bridge.RefusePlain(ctx, server, pseudonym)
+				bridge.RefusePlain(ctx, plain(server))
 				ended <- time.Since(start)
 			}()
 			synctest.Wait()

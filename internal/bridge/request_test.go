@@ -22,6 +22,14 @@ type seen struct {
 	call                    *mesh.Call
 }
 
+// kept returns the call of req, which is nobody else's after it: one whose context was
+// asked for is not used again.
+func kept(req *http.Request) *mesh.Call {
+	call := mesh.From(req)
+	_ = call.Context()
+	return call
+}
+
 // record returns a stack that keeps what it sees and says ok.
 func record(into *seen) mesh.RoundTripFunc {
 	return func(req *http.Request) (*http.Response, error) {
@@ -31,7 +39,7 @@ func record(into *seen) mesh.RoundTripFunc {
 		}
 		*into = seen{
 			method: req.Method, uri: req.RequestURI, host: req.Host, body: string(body), length: req.ContentLength,
-			header: req.Header.Clone(), trailer: req.Trailer.Clone(), call: mesh.From(req),
+			header: req.Header.Clone(), trailer: req.Trailer.Clone(), call: kept(req),
 		}
 		return reply(req, http.StatusOK, "ok"), nil
 	}
@@ -157,7 +165,7 @@ func TestRefusedBeforeStack(t *testing.T) {
 				}, func(c *bridge.Config) {
 					c.Refused = func(req *http.Request, f *mesh.Fault) {
 						mesh.From(req).OnEnd(func(r mesh.Result) { ended <- r })
-						calls <- mesh.From(req)
+						calls <- kept(req)
 						refused <- f.Kind
 					}
 				})

@@ -26,7 +26,6 @@ func (x *exchange) answer(fault *mesh.Fault) error {
 	x.bounded = false
 	resp := Answer(x.req, fault, AnswerOptions{Pseudonym: x.h.Pseudonym})
 	defer resp.Body.Close()
-	x.settle(true)
 	x.head(resp, resp.ContentLength)
 	if resp.ContentLength > 0 && hasBody(x.req.Method, resp.StatusCode) {
 		if err := x.copy(resp, resp.ContentLength, false); err != nil {
@@ -45,32 +44,19 @@ func (x *exchange) deliver() error {
 	x.bounded = true
 	resp := x.resp
 	x.interim.end()
-	protocols := wanted(x.req, resp)
 	x.h.pass(x.call, resp)
 	length := resp.ContentLength
-	if len(resp.Trailer) > 0 && x.req.ProtoMajor == 1 {
-		length = -1 // only a chunked body has a trailer section
-	}
 	announced := slices.Sorted(maps.Keys(resp.Trailer))
 	delete(resp.Header, "Trailer")
 	if len(announced) > 0 {
 		resp.Header["Trailer"] = []string{strings.Join(announced, ", ")}
 	}
-	x.settle(false)
-	x.demand(protocols)
 	x.head(resp, length)
 	if hasBody(x.req.Method, resp.StatusCode) {
 		if err := x.body(resp, length); err != nil {
 			return err
 		}
 		x.trail(resp.Trailer, announced)
-	}
-	// The last bytes leave before the call ends, so that its result is true.
-	// HTTP/2 would spend a frame on it, and HTTP/1.1 loses nothing.
-	if x.req.ProtoMajor == 1 && x.sent > 0 && length == x.sent {
-		if err := x.flush(); err != nil {
-			return err
-		}
 	}
 	x.aborted = false
 	return nil

@@ -19,10 +19,7 @@ func secured(t *testing.T, proto string, settings *tls.Config, stack http.RoundT
 	t.Helper()
 	p := prepare(proto, stack.RoundTrip, func(c *bridge.Config) { c.Identify = identify })
 	p.TLS = settings
-	p.EnableHTTP2 = proto == "h2"
-	p.StartTLS()
-	t.Cleanup(p.Close)
-	return p
+	return p.start(t)
 }
 
 // call makes a request over TLS with these settings.

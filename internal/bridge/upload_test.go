@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +15,9 @@ import (
 // A Close beside a Read breaks it off, waits for it and may be repeated; the client
 // still gets its answer.
 func TestCloseBesideRead(t *testing.T) {
-	eachProto(t, func(t *testing.T, proto string) {
+	eachHTTP2(t, func(t *testing.T, proto string) {
 		for _, fault := range []bool{false, true} {
 			var readErr, after error
-			var server context.Context // of the request, the server's own
 			waits := make(chan struct{})
 			p := prepare(proto, func(req *http.Request) (*http.Response, error) {
 				ended := make(chan struct{})
@@ -36,7 +34,7 @@ func TestCloseBesideRead(t *testing.T) {
 				req.Body.Close()
 				<-ended
 				_, after = req.Body.Read(make([]byte, 1))
-				if err := settled(server, req, proto); err != nil {
+				if err := context.Cause(mesh.From(req).Context()); err != nil {
 					t.Errorf("closing the body ended the call: %v", err)
 				}
 				if fault {
@@ -46,7 +44,6 @@ func TestCloseBesideRead(t *testing.T) {
 			})
 			handler := p.Config.Handler
 			p.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				server = r.Context()
 				r.Body = &gate{ReadCloser: r.Body, left: 5, past: waits}
 				handler.ServeHTTP(w, r)
 			})
@@ -86,21 +83,6 @@ func (g *gate) Read(p []byte) (int, error) {
 	n, err := g.ReadCloser.Read(p)
 	g.left -= n
 	return n, err
-}
-
-// settled returns how the call of req has ended, if it has, once the server's
-// context has: net/http's HTTP/1.1 ends that when a read is broken off.
-func settled(server context.Context, req *http.Request, proto string) error {
-	if proto == "h1" {
-		<-server.Done()
-		for range 10 { // what waited for it has begun before this
-			ran := make(chan struct{})
-			context.AfterFunc(server, func() { close(ran) })
-			<-ran
-			runtime.Gosched()
-		}
-	}
-	return context.Cause(mesh.From(req).Context())
 }
 
 // A client that is cut off is not waited for: net/http would, for the rest of its
@@ -197,14 +179,12 @@ func TestClientGone(t *testing.T) {
 	eachProto(t, func(t *testing.T, proto string) {
 		t.Run("while the stack waits", func(t *testing.T) {
 			entered := make(chan struct{})
-			cause := make(chan error, 2)
+			cause := make(chan error, 1)
 			p := serve(t, proto, func(req *http.Request) (*http.Response, error) {
 				ctx := mesh.From(req).Context()
 				close(entered)
 				<-ctx.Done()
-				<-req.Context().Done()
 				cause <- context.Cause(ctx)
-				cause <- context.Cause(req.Context())
 				return nil, ctx.Err() // as a transport would
 			})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -214,10 +194,8 @@ func TestClientGone(t *testing.T) {
 				resp.Body.Close()
 				t.Errorf("status %d", resp.StatusCode)
 			}
-			for range 2 {
-				if err := await(t, cause); kindOf(err) != mesh.ClientGone {
-					t.Errorf("cause %v", err)
-				}
+			if err := await(t, cause); kindOf(err) != mesh.ClientGone {
+				t.Errorf("cause %v", err)
 			}
 			if r := await(t, p.ends); r.Status != 499 || kindOf(r.Err) != mesh.ClientGone {
 				t.Errorf("result %+v", r)
@@ -270,7 +248,7 @@ func TestClientGone(t *testing.T) {
 func TestServerStops(t *testing.T) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	stop(&mesh.Fault{Kind: mesh.Draining})
-	p := prepare("h1", func(req *http.Request) (*http.Response, error) {
+	p := prepare("h2c", func(req *http.Request) (*http.Response, error) {
 		ctx := mesh.From(req).Context()
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -320,20 +298,5 @@ func TestBodyErrors(t *testing.T) {
 				t.Errorf("status %d, want %d", resp.StatusCode, tt.want.Status())
 			}
 		})
-	}
-}
-
-// net/http's HTTP/1.1 ends the context of a connection whose read timed out: that
-// is no client that went away, and it gets its answer.
-func TestReadTimeout(t *testing.T) {
-	p := prepare("h1", func(req *http.Request) (*http.Response, error) {
-		_, err := io.ReadAll(req.Body)
-		return nil, err
-	})
-	p.Config.ReadTimeout = 20 * time.Millisecond
-	p.start(t)
-	resp := p.raw(t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
-	if resp.StatusCode != http.StatusRequestTimeout || !resp.Close {
-		t.Errorf("status %d, close %v", resp.StatusCode, resp.Close)
 	}
 }

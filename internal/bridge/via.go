@@ -59,7 +59,7 @@ func Passed(header http.Header, pseudonym string) bool {
 	for hop := range tokens(header["Via"]) {
 		_, by := word(hop) // after the protocol; a comment may follow
 		by, _ = word(by)
-		if strings.EqualFold(by, pseudonym) {
+		if folds(by, pseudonym) {
 			return true
 		}
 	}

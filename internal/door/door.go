@@ -159,9 +159,12 @@ func (d *Door) sort(visitor net.Conn, r *room) {
 	case secure:
 		d.serveTLS(conn, s.Mesh, r)
 	case s.Plain:
+		// What Split returns hides the socket's descriptor, so its requests are read by
+		// way of net: the first byte is not to be had from the kernel again. A client
+		// that keeps to plain HTTP pays a little for that, until it speaks TLS.
 		r.http1.Serve(d.life, conn)
 	default:
-		d.cfg.Refused(bridge.RefusePlain(d.patience, conn, d.cfg.Name))
+		d.refuse(bridge.Plain{Conn: conn, Mutual: true})
 	}
 }
 
@@ -170,6 +173,12 @@ func (d *Door) serveTLS(visitor net.Conn, settings *tls.Config, r *room) {
 	session := tls.Server(visitor, settings)
 	if err := d.handshake(session, r.settings.ReadHeaderTimeout); err != nil {
 		d.cfg.Log.Debug("TLS handshake failed", "peer", visitor.RemoteAddr().String(), "error", err.Error())
+		var other tls.RecordHeaderError
+		if errors.As(err, &other) && other.Conn != nil && looksLikeHTTP(other.RecordHeader) {
+			mutual := settings.ClientAuth == tls.RequireAndVerifyClientCert
+			d.refuse(bridge.Plain{Conn: visitor, Begun: other.RecordHeader[:], Mutual: mutual})
+			return
+		}
 		visitor.Close()
 		return
 	}
@@ -178,6 +187,24 @@ func (d *Door) serveTLS(visitor net.Conn, settings *tls.Config, r *room) {
 		return
 	}
 	r.http1.Serve(d.life, session)
+}
+
+// refuse tells a client that speaks plain HTTP that it is not welcome here.
+func (d *Door) refuse(p bridge.Plain) {
+	p.Pseudonym = d.cfg.Name
+	d.cfg.Refused(bridge.RefusePlain(d.patience, p))
+}
+
+// looksLikeHTTP reports whether what came in the place of a TLS record's header may
+// begin a request of HTTP: a method, and perhaps the start of its target.
+func looksLikeHTTP(begun [5]byte) bool {
+	for i, c := range begun {
+		letter := 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c != ' ' && c != '/' && c != '*') {
+			return false
+		}
+	}
+	return true
 }
 
 // handshake takes as long as a request's head may; who has not finished when the door

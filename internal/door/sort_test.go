@@ -3,8 +3,10 @@ package door
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,5 +139,43 @@ func TestNobodyIsSortedBehindAClosedDoor(t *testing.T) {
 	c.gone()
 	if d.Open() != 0 {
 		t.Errorf("%d are inside", d.Open())
+	}
+}
+
+// A port of TLS, or of mutual TLS alone, tells who speaks plain HTTP to it so, and hears
+// of them; what is neither is let go without a word.
+func TestPlainIsRefusedWhereTLSIsAMust(t *testing.T) {
+	mutual, _ := meshed(t, false)
+	for _, tt := range []struct {
+		name, message, want string
+		auth                tls.ClientAuthType
+		heard               bool
+	}{
+		{"HTTP/1.1", get + "\r\nHost: shop.test\r\n\r\n", `"error":"This port speaks TLS only.","code":"malformed"`, tls.NoClientCert, true},
+		{"a client's certificate is a must", get + "\r\n\r\n", `"This port speaks mutual TLS only."`, tls.RequireAndVerifyClientCert, true},
+		{"it is welcome", "DELETE / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n", tls.VerifyClientCertIfGiven, true},
+		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x00\x00\x00\x0cThis port speaks TLS only.", tls.NoClientCert, true},
+		{"something else", "hello, hello", "", tls.NoClientCert, false},
+		{"something binary", "\x80\x2e\x01\x03\x01", "", tls.NoClientCert, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			settings := plain
+			settings.TLS = mutual.Mesh.Clone()
+			settings.TLS.ClientAuth = tt.auth
+			var heard atomic.Int32
+			d := openedWith(t, Config{Name: "us", Refused: func(*mesh.Fault) { heard.Add(1) }}, protocol)
+			d.Enter(settings, handle(protocol))
+			c := d.visit(t)
+			if _, err := io.WriteString(c, tt.message); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(c.in) // a reset is an end as well
+			if !strings.Contains(string(got), tt.want) || tt.want == "" && strings.Contains(string(got), "HTTP") {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			c.Close()
+			eventually(t, "it is inside no longer", func() bool { return d.Open() == 0 })
+			eventually(t, "it was heard of", func() bool { return heard.Load() == 1 == tt.heard })
+		})
 	}
 }

@@ -74,7 +74,7 @@ func keepAlive(value string) time.Duration {
 		var parameter string
 		parameter, value, more = strings.Cut(value, ",")
 		name, number, _ := strings.Cut(parameter, "=")
-		if strings.EqualFold(strings.Trim(name, " \t"), "timeout") {
+		if folds(strings.Trim(name, " \t"), "timeout") {
 			if n, ok := parseLength(strings.Trim(number, " \t")); ok {
 				return time.Duration(min(n, 1<<20)) * time.Second
 			}

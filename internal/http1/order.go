@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
 	"outrider/internal/mesh"
 )
@@ -61,7 +60,7 @@ func (o *order) expects() bool {
 		return false
 	}
 	e := o.req.Header["Expect"]
-	return len(e) > 0 && strings.EqualFold(e[0], "100-continue")
+	return len(e) > 0 && folds(e[0], "100-continue")
 }
 
 // append appends the request's head to b and, where it is all there, its body.

@@ -51,7 +51,7 @@ func TestFramesResponses(t *testing.T) {
 		{"HEAD of which nothing is said", "HEAD" + get[3:], dated(200, 0), "HTTP/1.1 200 OK\r\nConnection: close\r\nDate: now\r\n\r\n"},
 		{"204", get, none(dated(204, 0)), "HTTP/1.1 204 No Content\r\nConnection: close\r\nDate: now\r\n\r\n"},
 		{"304", get, with(none(dated(304, 9)), "Content-Length", "9"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nConnection: close\r\nDate: now\r\n\r\n"},
-		{"events", get, &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/event-stream"}, "Date": nil}, ContentLength: -1}, ""},
+		{"events", get, &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}, "Date": nil}, ContentLength: -1}, ""},
 		{"426", get, &http.Response{StatusCode: http.StatusUpgradeRequired, Header: http.Header{"Upgrade": {"websocket"}}, Body: http.NoBody}, ""},
 		{"what others say of framing", get, with(dated(200, 3), "Transfer-Encoding", "gzip"), "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\nDate: now\r\n\r\nabc"},
 	} {

@@ -11,7 +11,7 @@ import (
 func constant(body string) answers {
 	r := strings.NewReader(body)
 	header := http.Header{"Content-Type": {"text/plain"}}
-	resp := &http.Response{StatusCode: 200, Header: header, ContentLength: int64(len(body))}
+	resp := &http.Response{StatusCode: http.StatusOK, Header: header, ContentLength: int64(len(body))}
 	content := io.NopCloser(r)
 	return func(*http.Request) (*http.Response, error) {
 		r.Reset(body)
