@@ -179,3 +179,23 @@ func TestPlainIsRefusedWhereTLSIsAMust(t *testing.T) {
 		})
 	}
 }
+
+// Of a client of either sort that goes away while its answer is waited for the handler
+// is told.
+func TestWhoGoesAwayIsMissed(t *testing.T) {
+	settings, peer := meshed(t, true)
+	arrived, gone := make(chan struct{}), make(chan struct{})
+	waits := func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-mesh.From(r).Context().Done()
+		gone <- struct{}{}
+	}
+	d := opened(t, waits)
+	d.Enter(settings, handle(waits))
+	for _, c := range []*client{d.visit(t), d.visit(t).secure(peer)} {
+		c.send(get)
+		<-arrived
+		c.Close()
+		<-gone
+	}
+}

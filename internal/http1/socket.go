@@ -44,15 +44,22 @@ type socket struct {
 }
 
 // newSocket returns the socket of c. Where c has SyscallConn, its Read and Write may be
-// passed by.
+// passed by. Where it has NetConn instead, as TLS, the connection that this returns is
+// looked at, to see whether the other end is there, and no more.
 func newSocket(c net.Conn) *socket {
 	s := &socket{conn: c, fd: -1}
-	if session, ok := c.(*tls.Conn); ok {
-		s.tcp = rawOf(session.NetConn())
+	if s.tcp = rawOf(c); s.tcp != nil {
+		s.init()
 		return s
 	}
-	s.tcp = rawOf(c)
-	s.init()
+	for s.tcp == nil {
+		over, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = over.NetConn()
+		s.tcp = rawOf(c)
+	}
 	return s
 }
 

@@ -76,6 +76,10 @@ func (c *replayed) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// NetConn returns the connection that the first byte was read from, as TLS's does: for
+// whoever wants to look at it, not to read.
+func (c *replayed) NetConn() net.Conn { return c.Conn }
+
 // stream is what a TCP connection can besides: half-close, and copying in the
 // kernel.
 type stream interface {
@@ -98,6 +102,9 @@ func (c *replayedStream) Read(p []byte) (int, error) {
 	}
 	return c.stream.Read(p)
 }
+
+// NetConn returns the connection that the first byte was read from.
+func (c *replayedStream) NetConn() net.Conn { return c.stream }
 
 // WriteTo copies all that comes to w, the first byte too.
 func (c *replayedStream) WriteTo(w io.Writer) (int64, error) {
