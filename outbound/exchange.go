@@ -203,6 +203,9 @@ type answer struct {
 	exchange *exchange
 }
 
+// Ready reports whether a Read would return at once, where the body knows.
+func (a *answer) Ready() bool { return ready(a.ReadCloser) }
+
 // Read reads from the endpoint.
 func (a *answer) Read(p []byte) (int, error) {
 	timer := a.exchange.bound()

@@ -141,6 +141,9 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Ready reports whether a Read would return at once, where the body knows.
+func (b *watchedBody) Ready() bool { return ready(b.ReadCloser) }
+
 // watchedUpload is the client's body. Who begins to wait for it has moved.
 type watchedUpload struct{ watchedBody }
 

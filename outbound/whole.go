@@ -26,6 +26,12 @@ func asksFirst(req *http.Request) bool {
 	return strings.EqualFold(first(req.Header, "Expect"), "100-continue")
 }
 
+// ready reports whether a body knows that a Read of it would return at once.
+func ready(body io.ReadCloser) bool {
+	b, ok := body.(interface{ Ready() bool })
+	return ok && b.Ready()
+}
+
 // wholeBody is one attempt's view of a body that has come whole.
 type wholeBody struct {
 	data   []byte

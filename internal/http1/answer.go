@@ -51,6 +51,19 @@ func (a *answer) Close() error {
 	return nil
 }
 
+// Ready reports whether a Read would return at once: the server writes what is there
+// together.
+func (a *answer) Ready() bool { return a.wire != nil && a.wire.ready() }
+
+func (w *wire) ready() bool {
+	if w.frame.chunked && w.failed == nil && !w.whole {
+		if _, err := w.decode(nil); err != nil { // passes over what delimits the data
+			w.failed = w.fault(err, nil)
+		}
+	}
+	return w.failed != nil || w.whole || w.from < w.to
+}
+
 func (w *wire) read(p []byte) (int, error) {
 	switch {
 	case w.failed != nil:
