@@ -56,7 +56,7 @@ func TestAnswerBesideUpload(t *testing.T) {
 		h := open(t, way, ServerConfig{Handler: answers(func(req *http.Request) (*http.Response, error) {
 			body := req.Body
 			uploads.Go(func() { _, _ = io.Copy(io.Discard, body) })
-			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: -1, Body: &readings{left: 5000}}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Body: &readings{left: 5000}}, nil
 		})})
 		k := h.dial(t)
 		k.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -69,7 +69,7 @@ func TestAnswerBesideUpload(t *testing.T) {
 			}
 		})
 		resp, text := k.response("POST")
-		if resp.StatusCode != 200 || len(text) != 5000*len("some of an answer") {
+		if resp.StatusCode != http.StatusOK || len(text) != 5000*len("some of an answer") {
 			t.Errorf("%d, %d bytes", resp.StatusCode, len(text))
 		}
 		k.Close()
