@@ -124,6 +124,7 @@ func TestAFoundServiceIsInUse(t *testing.T) {
 	go func() {
 		defer close(done)
 		req := httptest.NewRequest(http.MethodGet, "http://cake/", nil)
+		req.ProtoMajor, req.ProtoMinor = 2, 0
 		s.entrance(outboundKey).ServeHTTP(httptest.NewRecorder(), req)
 	}()
 	<-h.arrived

@@ -228,7 +228,9 @@ func TestRequestsWhileReloading(t *testing.T) {
 				default:
 				}
 				w := httptest.NewRecorder()
-				g.entrances[0].ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+				req := httptest.NewRequest(http.MethodGet, "/", nil)
+				req.ProtoMajor, req.ProtoMinor = 2, 0
+				g.entrances[0].ServeHTTP(w, req)
 				if text := w.Body.String(); w.Code != http.StatusOK || text != "one" && text != "two" {
 					t.Errorf("status %d: %s", w.Code, text)
 					return
