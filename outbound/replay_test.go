@@ -261,3 +261,35 @@ func TestTrailerReachesEachAttempt(t *testing.T) {
 		}
 	}
 }
+
+// TestEndWaitsForTheReader: after the call's end the client's body is another request's,
+// whoever was reading it.
+func TestEndWaitsForTheReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newSlowBody()
+		call := mesh.NewCall(t.Context())
+		req := call.Bind(httptest.NewRequest(http.MethodPut, "/", nil))
+		req.Body, req.ContentLength = client, -1
+		retry := &retrier{ledger: &ledger{}, next: mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
+			go func() { _, _ = io.ReadAll(req.Body) }()
+			synctest.Wait() // until the client is being read
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+		})}
+		if _, err := retry.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			call.End(mesh.Result{})
+			close(ended)
+		}()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("the call ended beside a reader of its body")
+		default:
+		}
+		_ = client.Close() // as the server does first
+		<-ended
+	})
+}
