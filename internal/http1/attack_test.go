@@ -77,3 +77,22 @@ func TestAnswerBesideUpload(t *testing.T) {
 		uploads.Wait()
 	})
 }
+
+// Trailers that nobody was told of change nothing in a request that others look at while
+// its body is read.
+func TestUnannouncedTrailers(t *testing.T) {
+	h := open(t, "raw", ServerConfig{Handler: answers(func(req *http.Request) (*http.Response, error) {
+		read := make(chan struct{})
+		body := req.Body
+		go func() {
+			defer close(read)
+			_, _ = io.Copy(io.Discard, body)
+		}()
+		before := *req
+		<-read
+		return text(200, fmt.Sprint(before.Trailer, req.Trailer)), nil
+	})})
+	k := h.dial(t)
+	k.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n")
+	k.want(200, "map[] map[]")
+}

@@ -152,7 +152,9 @@ func (u *upload) nextChunked(p []byte) (int, error) {
 		case fault != nil:
 			return n, fault
 		case done:
-			u.chunks.merge(&u.loan.req.Trailer)
+			if u.loan.req.Trailer != nil { // what was not announced nobody waits for, and others may be looking at req
+				u.chunks.merge(&u.loan.req.Trailer)
+			}
 			return n, io.EOF
 		case n > 0:
 			return n, nil
