@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,4 +96,15 @@ func TestUnannouncedTrailers(t *testing.T) {
 	k := h.dial(t)
 	k.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n")
 	k.want(200, "map[] map[]")
+}
+
+// Where not even the first line has ended within the limit, it is the target that is too
+// long.
+func TestEndlessTarget(t *testing.T) {
+	h := open(t, "raw", ServerConfig{HeaderBytes: 1 << 10, Handler: answers(hello)})
+	k := h.dial(t)
+	k.send("GET /" + strings.Repeat("x", 1<<10))
+	if resp, _ := k.response(http.MethodGet); resp.StatusCode != http.StatusRequestURITooLong {
+		t.Errorf("got %d", resp.StatusCode)
+	}
 }

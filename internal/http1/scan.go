@@ -91,6 +91,8 @@ func (l limits) pending(b []byte, fresh, size, lines int) flaw {
 		}
 	}
 	switch {
+	case lines == 0 && size >= l.start: // its end would be too much
+		return startTooLong
 	case len(b) >= l.head:
 		return headTooLong
 	case size > 0 && b[len(b)-size] != '\r':
