@@ -108,3 +108,28 @@ func TestEndlessTarget(t *testing.T) {
 		t.Errorf("got %d", resp.StatusCode)
 	}
 }
+
+// A request of very many fields leaves no large maps behind, to be cleared for everybody
+// else's requests.
+func TestManyFieldsAreForgotten(t *testing.T) {
+	for _, tt := range []struct {
+		fields int
+		kept   bool
+	}{{20, true}, {900, false}} {
+		var b strings.Builder
+		b.WriteString("GET / HTTP/1.1\r\nHost: a\r\n")
+		for i := range tt.fields {
+			fmt.Fprintf(&b, "X-%d: 1\r\n", i)
+		}
+		l := newLoan(t.Context())
+		if _, fault := l.head.request([]byte(b.String()+"\r\n"), l.req); fault != nil {
+			t.Fatal(fault)
+		}
+		if !l.forget() {
+			t.Fatal("it is not forgotten")
+		}
+		if kept := l.head.header != nil; kept != tt.kept {
+			t.Errorf("%d fields: kept %v", tt.fields, kept)
+		}
+	}
+}

@@ -114,6 +114,9 @@ func (l *loan) forget() bool {
 	if !l.call.Renew(context.Background()) {
 		return false
 	}
+	if cap(l.head.values) > 4*keptMap {
+		l.head = head{} // one client's many fields would cost every other one's requests
+	}
 	clear(l.head.header)
 	clear(l.head.trailer)
 	clear(l.head.values[:cap(l.head.values)])
