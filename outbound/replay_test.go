@@ -293,3 +293,14 @@ func TestEndWaitsForTheReader(t *testing.T) {
 		<-ended
 	})
 }
+
+// TestWholeBodyIsClosedBesideARead: net/http's HTTP/2 does that when a stream breaks off.
+func TestWholeBodyIsClosedBesideARead(t *testing.T) {
+	b := &wholeBody{data: []byte("hello")}
+	var closing sync.WaitGroup
+	closing.Go(func() { _ = b.Close() })
+	if _, err := b.Read(make([]byte, 5)); err != nil && !errors.Is(err, errGivenUp) {
+		t.Error(err)
+	}
+	closing.Wait()
+}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // hasBody reports whether req has a body.
@@ -35,14 +36,14 @@ func ready(body io.ReadCloser) bool {
 // wholeBody is one attempt's view of a body that has come whole.
 type wholeBody struct {
 	data   []byte
-	read   int // so many bytes have been
-	closed bool
+	read   int         // so many bytes have been
+	closed atomic.Bool // by net/http's HTTP/2, beside a Read
 }
 
 // Read reads what is left of it.
 func (b *wholeBody) Read(p []byte) (int, error) {
 	switch {
-	case b.closed:
+	case b.closed.Load():
 		return 0, errGivenUp
 	case b.read == len(b.data):
 		return 0, io.EOF
@@ -53,10 +54,10 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 }
 
 // Buffered returns what is left of it, which is there.
-func (b *wholeBody) Buffered() ([]byte, bool) { return b.data[b.read:], !b.closed }
+func (b *wholeBody) Buffered() ([]byte, bool) { return b.data[b.read:], !b.closed.Load() }
 
 // Close ends reading.
 func (b *wholeBody) Close() error {
-	b.closed = true
+	b.closed.Store(true)
 	return nil
 }
