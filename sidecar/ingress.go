@@ -71,6 +71,7 @@ func runProxy(ctx context.Context, from config.Options, edit func(*app.Options))
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	takeStandardLog(logger)
 	defer outliveReaders()()
+	defer startResting(ctx)()
 	o := app.Options{
 		Load:    load,
 		Version: version,
