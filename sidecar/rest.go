@@ -13,6 +13,7 @@ const (
 	restAfter = 2       // times in a row that little was allocated, before memory is given back
 	restQuiet = 1 << 20 // bytes allocated from one time to the next, up to which that is little
 	restWorth = 8 << 20 // bytes unused or on stacks, below which it is not worth a collection
+	restShare = 4       // nor below this part of the heap, which is what a collection has to go through
 )
 
 // rest decides when a proxy that has nothing to do gives memory back: below heapFloor no
@@ -25,9 +26,9 @@ type rest struct {
 }
 
 // due reports whether memory is to be given back now. Allocated is what ever was, spare
-// what is unused or on stacks, in bytes. Once is not enough, for a collection only halves
-// a stack: it goes on as long as that helps.
-func (r *rest) due(allocated, spare uint64) bool {
+// what is unused or on stacks, heap what objects take, in bytes. Once is not enough, for
+// a collection only halves a stack: it goes on as long as that helps.
+func (r *rest) due(allocated, spare, heap uint64) bool {
 	busy := allocated-r.allocated > restQuiet
 	r.allocated = allocated
 	if busy {
@@ -35,7 +36,7 @@ func (r *rest) due(allocated, spare uint64) bool {
 		return false
 	}
 	r.quiet++
-	if r.quiet < restAfter || spare < restWorth || r.spare != 0 && spare > r.spare/10*9 {
+	if r.quiet < restAfter || spare < max(restWorth, heap/restShare) || r.spare != 0 && spare > r.spare/10*9 {
 		return false
 	}
 	r.spare = spare
@@ -71,10 +72,11 @@ func keepResting(ctx context.Context) {
 }
 
 // memoryInUse returns what rest's due asks for.
-func memoryInUse() (allocated, spare uint64) {
+func memoryInUse() (allocated, spare, heap uint64) {
 	samples := [...]metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"},
+		{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
 	}
 	metrics.Read(samples[:])
-	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64()
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64(), samples[3].Value.Uint64()
 }

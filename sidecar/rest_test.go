@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func TestRestsAsLongAsItHelps(t *testing.T) {
 	const mib = 1 << 20
@@ -26,17 +29,30 @@ func TestRestsAsLongAsItHelps(t *testing.T) {
 		{"not worth it", 1000, 7 * mib, false},
 	} {
 		allocated += at.alloc
-		if got := r.due(allocated, at.spare); got != at.want {
+		if got := r.due(allocated, at.spare, 30*mib); got != at.want {
 			t.Errorf("%d, %s: due() = %t, want %t", i, at.name, got, at.want)
 		}
 	}
 }
 
 func TestMemoryInUseIsMeasured(t *testing.T) {
-	before, spare := memoryInUse()
+	before, spare, _ := memoryInUse()
 	kept := make([]byte, 64<<20)
-	after, _ := memoryInUse()
-	if after-before < uint64(len(kept)) || spare == 0 {
-		t.Errorf("%d bytes allocated before and %d after 64 MiB more, %d spare", before, after, spare)
+	after, _, heap := memoryInUse()
+	if more := uint64(len(kept)); after-before < more || heap < more || spare == 0 {
+		t.Errorf("%d bytes allocated before and %d after 64 MiB more, %d on the heap, %d spare", before, after, heap, spare)
+	}
+	runtime.KeepAlive(kept)
+}
+
+func TestLeavesALargeHeapAlone(t *testing.T) {
+	const mib = 1 << 20
+	var r rest
+	r.due(0, 100*mib, 500*mib)
+	if r.due(0, 100*mib, 500*mib) {
+		t.Error("a heap of 500 MiB is gone through for 100 MiB")
+	}
+	if !r.due(0, 130*mib, 500*mib) {
+		t.Error("130 MiB beside a heap of 500 are not given back")
 	}
 }
