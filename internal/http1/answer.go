@@ -125,15 +125,33 @@ func (w *wire) nextChunked(p []byte) (int, error) {
 		if n > 0 || err != nil || w.whole {
 			return n, err
 		}
-		if left := w.chunks.direct(); left > 0 && len(p) >= smallRead {
-			n, err := w.wait(p[:min(int64(len(p)), left)])
-			w.chunks.took(int64(n))
+		if len(p) >= smallRead && w.from == w.to {
+			n, err = w.decodeWithin(p)
+		} else {
+			err = w.fill()
+		}
+		if n > 0 || err != nil || w.whole {
 			return n, err
 		}
-		if err := w.fill(); err != nil {
-			return 0, err
-		}
 	}
+}
+
+// decodeWithin reads into p and decodes that in place: data never gets longer by it. So
+// many small chunks cost one read. What comes behind the body goes to the buffer.
+func (w *wire) decodeWithin(p []byte) (int, error) {
+	got, err := w.wait(p)
+	if err != nil {
+		return 0, err
+	}
+	n, taken, done, fault := w.chunks.decode(p, p[:got])
+	if fault != nil {
+		return n, fault
+	}
+	if w.whole = done; done {
+		w.chunks.merge(&w.answer.resp.Trailer)
+		w.from, w.to = 0, copy(w.in, p[taken:got])
+	}
+	return n, nil
 }
 
 // decode decodes what is in the buffer, as far as p has room for it, and what
