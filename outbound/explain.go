@@ -28,7 +28,7 @@ type Plan struct {
 func (s *Service) Explain(o Override, req *http.Request, call *mesh.Call) Plan {
 	p := Plan{
 		Timeout: s.cfg.Timeout, PerTry: s.cfg.PerTryTimeout, Connect: s.cfg.ConnectTimeout, Idle: s.cfg.IdleTimeout,
-		Asked: grpcTimeout(req), Retry: s.cfg.Retry, Idempotent: idempotent(req.Method),
+		Asked: grpcTimeout(req), Retry: s.cfg.Retry, Idempotent: mesh.Idempotent(req.Method),
 	}
 	breaker := s.cfg.Breaker
 	if o.Timeout != nil {

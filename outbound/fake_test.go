@@ -44,10 +44,10 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	b, err := io.ReadAll(io.LimitReader(req.Body, int64(o.consume)))
 	s.bodies = append(s.bodies, string(b))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, bodyFault(err)
+		return nil, mesh.Gone(err)
 	}
 	if wait := sleep(mesh.From(req), o.takes); wait != nil {
-		return nil, ended(wait)
+		return nil, mesh.EndOf(wait)
 	}
 	if o.fault != nil {
 		return nil, o.fault

@@ -33,20 +33,20 @@ const (
 // comes next, for the same reason.
 func (x *exchange) fault(err error) *mesh.Fault {
 	if cause := context.Cause(x.ctx); cause != nil {
-		f := x.placed(ended(cause))
+		f := x.placed(mesh.EndOf(cause))
 		if x.headed {
 			return f
 		}
 		return whose(f, x.req, x.upload)
 	}
 	if failure := x.upload.failure(); failure != nil {
-		return bodyFault(failure)
+		return mesh.Gone(failure)
 	}
 	var f *mesh.Fault
 	if errors.As(err, &f) {
 		return f // the dialer's
 	}
-	f = &mesh.Fault{Endpoint: x.address, Err: err, Retryable: idempotent(x.method)}
+	f = &mesh.Fault{Endpoint: x.address, Err: err, Retryable: mesh.Idempotent(x.method)}
 	f.Kind = x.kind(err)
 	var reset streamReset
 	switch {
@@ -112,25 +112,3 @@ func (x *exchange) placed(f *mesh.Fault) *mesh.Fault {
 	return &at
 }
 
-// ended returns the Fault for a context's cause. One without a Fault is the end of
-// the client's connection or stream, or a deadline from outside.
-func ended(cause error) *mesh.Fault {
-	var f *mesh.Fault
-	switch {
-	case errors.As(cause, &f):
-		return f
-	case errors.Is(cause, context.DeadlineExceeded):
-		return &mesh.Fault{Kind: mesh.ResponseTimeout, Err: cause}
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
-}
-
-// bodyFault returns the Fault for the failure of the client's body: the server's
-// own, such as BodyTooLarge; what has none ended with the client.
-func bodyFault(err error) *mesh.Fault {
-	var f *mesh.Fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: err}
-}

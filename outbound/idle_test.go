@@ -46,7 +46,7 @@ func TestUploadIsNotWaitedForWithoutEnd(t *testing.T) {
 				resp, err := timeout(c.total, idle)(mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 					c.endpoint(req)
 					if cause := context.Cause(mesh.From(req).Context()); cause != nil {
-						return nil, ended(cause)
+						return nil, mesh.EndOf(cause)
 					}
 					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
 				})).RoundTrip(req)

@@ -18,7 +18,7 @@ func perTry(d time.Duration) mesh.Layer {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 			late := once
-			if idempotent(req.Method) {
+			if mesh.Idempotent(req.Method) {
 				late = again
 			}
 			call := mesh.From(req)

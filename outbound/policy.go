@@ -81,7 +81,7 @@ func (r Retry) reason(method string, resp *http.Response, err error) string {
 		if f := mesh.AsFault(err); f.Retryable && !f.ByClient {
 			word = wordOf(f.Kind)
 		}
-	} else if resp.StatusCode >= 400 && idempotent(method) {
+	} else if resp.StatusCode >= 400 && mesh.Idempotent(method) {
 		word = strconv.Itoa(resp.StatusCode)
 	}
 	if word == "" || !slices.Contains(r.On, word) {
@@ -112,16 +112,6 @@ func wordOf(kind mesh.Kind) string {
 		return "504"
 	}
 	return ""
-}
-
-// idempotent reports whether a request may be repeated though it might have been
-// served (RFC 9110, section 9.2.2).
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "":
-		return true
-	}
-	return false
 }
 
 // retryAfter returns how long the response asks to be left alone, zero when it does

@@ -56,7 +56,7 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		a.giveUp(resp, err)
 		if cause := sleep(call, wait); cause != nil {
-			return nil, ended(cause)
+			return nil, mesh.EndOf(cause)
 		}
 		now = time.Now()
 	}
@@ -69,7 +69,7 @@ func (r *retrier) again(a *attempt, n int, resp *http.Response, err error) (reas
 		return "", 0
 	}
 	reason = r.policy.reason(a.req.Method, resp, err)
-	if reason == "" && !idempotent(a.req.Method) && slices.Contains(r.policy.On, outcomeOf(resp, err)) {
+	if reason == "" && !mesh.Idempotent(a.req.Method) && slices.Contains(r.policy.On, outcomeOf(resp, err)) {
 		a.call.Acts |= mesh.NotIdempotent
 	}
 	if reason == "" || over(a.call) != nil { // nobody waits for the answer

@@ -15,7 +15,7 @@ import (
 func streamOrigin(status int, contentType string, takes time.Duration, body io.ReadCloser) http.RoundTripper {
 	return mesh.RoundTripFunc(func(req *http.Request) (*http.Response, error) {
 		if cause := sleep(mesh.From(req), takes); cause != nil {
-			return nil, ended(cause)
+			return nil, mesh.EndOf(cause)
 		}
 		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: body}, nil
 	})

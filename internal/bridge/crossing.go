@@ -52,7 +52,7 @@ func (e *Edge) cross(req *http.Request, call *mesh.Call, upgrade string) *crossi
 
 // guard has the trailers of a response looked at when they have come.
 func (x *crossing) guard(req *http.Request, resp *http.Response) {
-	if resp.Body != http.NoBody && (resp.ContentLength < 0 || len(resp.Trailer) > 0) && hasBody(req.Method, resp.StatusCode) {
+	if resp.Body != http.NoBody && (resp.ContentLength < 0 || len(resp.Trailer) > 0) && mesh.HasBody(req.Method, resp.StatusCode) {
 		x.answer.set(resp.Body, &resp.Trailer, x.edge.hops)
 		x.answer.any = true
 		resp.Body = &x.answer

@@ -64,7 +64,7 @@ func (x *exchange) lend(r *http.Request) {
 func (x *exchange) fault(err error, otherwise mesh.Kind) *mesh.Fault {
 	var ended *mesh.Fault
 	if cause := context.Cause(x.req.Context()); cause != nil {
-		ended = gone(cause)
+		ended = mesh.Gone(cause)
 	}
 	return faultOf(x.call, ended, err, otherwise)
 }

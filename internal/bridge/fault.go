@@ -42,20 +42,10 @@ func departed(call *mesh.Call) *mesh.Fault {
 	if cause == nil {
 		return nil
 	}
-	if f := gone(cause); f.Kind == mesh.ClientGone || f.Kind == mesh.Draining {
+	if f := mesh.Gone(cause); f.Kind == mesh.ClientGone || f.Kind == mesh.Draining {
 		return f
 	}
 	return nil
-}
-
-// gone returns the Fault of a client that went away, or the one in cause: a
-// server that is stopped may say so.
-func gone(cause error) *mesh.Fault {
-	var fault *mesh.Fault
-	if errors.As(cause, &fault) {
-		return fault
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
 }
 
 // late reports whether the call's deadline has passed.

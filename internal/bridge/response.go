@@ -27,7 +27,7 @@ func (x *exchange) answer(fault *mesh.Fault) error {
 	resp := Answer(x.req, fault, AnswerOptions{Pseudonym: x.h.Pseudonym})
 	defer resp.Body.Close()
 	x.head(resp, resp.ContentLength)
-	if resp.ContentLength > 0 && hasBody(x.req.Method, resp.StatusCode) {
+	if resp.ContentLength > 0 && mesh.HasBody(x.req.Method, resp.StatusCode) {
 		if err := x.copy(resp, resp.ContentLength, false); err != nil {
 			return fault // it is why the call failed; that the client left as well is no news
 		}
@@ -52,7 +52,7 @@ func (x *exchange) deliver() error {
 		resp.Header["Trailer"] = []string{strings.Join(announced, ", ")}
 	}
 	x.head(resp, length)
-	if hasBody(x.req.Method, resp.StatusCode) {
+	if mesh.HasBody(x.req.Method, resp.StatusCode) {
 		if err := x.body(resp, length); err != nil {
 			return err
 		}
@@ -209,12 +209,6 @@ func (x *exchange) trail(trailer http.Header, announced []string) {
 			header[name] = values
 		}
 	}
-}
-
-// hasBody reports whether a response to method with status has a body (RFC 9110,
-// section 6.4.1).
-func hasBody(method string, status int) bool {
-	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // streams reports whether bodies of this type come in messages, each of which is

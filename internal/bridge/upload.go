@@ -98,7 +98,7 @@ func watch(parent context.Context) (_ *mesh.Call, _ context.CancelCauseFunc, sto
 			cancel(&mesh.Fault{Kind: mesh.ResponseTimeout, Err: cause})
 			return
 		}
-		cancel(gone(cause))
+		cancel(mesh.Gone(cause))
 	})
 	return call, cancel, stop
 }

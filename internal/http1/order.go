@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -97,31 +96,8 @@ func (o *order) repeat(touched bool) bool {
 	return true
 }
 
-// idempotent reports whether a request with this method may be sent twice (RFC 9110,
-// section 9.2.2).
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
-}
-
 // errLength is an Internal Fault's: layers keep ContentLength true.
 var errLength = errors.New("the request body is not as long as its ContentLength")
-
-// endOf returns the Fault of a call's cause. One without a Fault is the end of the
-// client's connection or stream, or a deadline from outside.
-func endOf(cause error) *mesh.Fault {
-	var f *mesh.Fault
-	switch {
-	case errors.As(cause, &f):
-		return f
-	case errors.Is(cause, context.DeadlineExceeded):
-		return &mesh.Fault{Kind: mesh.ResponseTimeout, Err: cause}
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: cause}
-}
 
 // placed returns f with the endpoint at which it happened. The Fault itself may be
 // shared.

@@ -20,7 +20,7 @@ const chunkBack = len("\r\n0\r\n\r\n")
 // send writes the response: the head and as much of the body as is there in one.
 func (v *visit) send() error {
 	resp := v.resp
-	body := hasBody(v.loan.req.Method, resp.StatusCode)
+	body := mesh.HasBody(v.loan.req.Method, resp.StatusCode)
 	how := v.outgoing(body)
 	out := v.c.srv.outs.Get().(*[outBytes]byte)
 	defer v.c.srv.outs.Put(out)

@@ -156,7 +156,7 @@ func (t *Transport) connect(o *order) (*wire, *mesh.Fault) {
 		return newWire(t, c), nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return nil, t.placed(endOf(cause))
+		return nil, t.placed(mesh.EndOf(cause))
 	}
 	return nil, t.placed(mesh.AsFault(err))
 }

@@ -192,12 +192,6 @@ func (v *visit) goesOn() bool {
 	return true
 }
 
-// hasBody reports whether a response to method with status has a body (RFC 9110,
-// section 6.4.1).
-func hasBody(method string, status int) bool {
-	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
-}
-
 // linger reads what the client still sends, for a bounded time, so that it has a chance
 // to read our answer.
 func (c *client) linger() {

@@ -73,7 +73,7 @@ func (w *wire) run(o *order) (again bool, _ *mesh.Fault) {
 	w.from, w.to = 0, 0
 	if cause := o.call.Attend(w); cause != nil {
 		w.release(true)
-		return false, w.transport.placed(endOf(cause))
+		return false, w.transport.placed(mesh.EndOf(cause))
 	}
 	var fault *mesh.Fault
 	if w.out, fault = o.append(w.out[:0]); fault != nil {
@@ -210,19 +210,19 @@ func (w *wire) fill() error {
 // reason.
 func (w *wire) fault(err error, late *mesh.Fault) *mesh.Fault {
 	if cause := w.call.Cause(); cause != nil {
-		return w.transport.placed(endOf(cause))
+		return w.transport.placed(mesh.EndOf(cause))
 	}
 	if late != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		return w.transport.placed(late)
 	}
 	if failure := w.feed.failure(); failure != nil {
-		return bodyFault(failure)
+		return mesh.Gone(failure)
 	}
 	var f *mesh.Fault
 	if !errors.As(err, &f) { // else the parser's, which is ours alone
 		f = &mesh.Fault{Kind: kindOf(err), Err: err}
 	}
-	f.Endpoint, f.Retryable = w.transport.config.Address, idempotent(w.method) || w.unsent
+	f.Endpoint, f.Retryable = w.transport.config.Address, mesh.Idempotent(w.method) || w.unsent
 	return f
 }
 
@@ -233,16 +233,6 @@ func kindOf(err error) mesh.Kind {
 		return mesh.TLSFailed // an alert: with TLS 1.3, a refused client certificate shows only now
 	}
 	return mesh.Reset
-}
-
-// bodyFault returns the Fault for the failure of the client's body: the server's own,
-// such as BodyTooLarge; what has none ended with the client.
-func bodyFault(err error) *mesh.Fault {
-	var f *mesh.Fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return &mesh.Fault{Kind: mesh.ClientGone, Err: err}
 }
 
 // broken is the end of a connection in the midst of something.
