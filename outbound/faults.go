@@ -101,14 +101,5 @@ func whose(f *mesh.Fault, req *http.Request, up *upload) *mesh.Fault {
 	return &mesh.Fault{Kind: mesh.RequestTimeout, ByClient: true, Err: fmt.Errorf("the body was not complete in time: %w", f)}
 }
 
-// placed returns f with the endpoint at which it happened. The Fault itself may be
-// shared.
-func (x *exchange) placed(f *mesh.Fault) *mesh.Fault {
-	if f.Endpoint != "" {
-		return f
-	}
-	at := *f
-	at.Endpoint = x.address
-	return &at
-}
-
+// placed returns f with the endpoint at which it happened.
+func (x *exchange) placed(f *mesh.Fault) *mesh.Fault { return f.At(x.address) }

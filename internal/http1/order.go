@@ -99,13 +99,5 @@ func (o *order) repeat(touched bool) bool {
 // errLength is an Internal Fault's: layers keep ContentLength true.
 var errLength = errors.New("the request body is not as long as its ContentLength")
 
-// placed returns f with the endpoint at which it happened. The Fault itself may be
-// shared.
-func (t *Transport) placed(f *mesh.Fault) *mesh.Fault {
-	if f.Endpoint != "" {
-		return f
-	}
-	at := *f
-	at.Endpoint = t.config.Address
-	return &at
-}
+// placed returns f with the endpoint at which it happened.
+func (t *Transport) placed(f *mesh.Fault) *mesh.Fault { return f.At(t.config.Address) }

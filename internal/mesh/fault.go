@@ -40,6 +40,17 @@ func (f *Fault) Text() string {
 	return f.Kind.Text()
 }
 
+// At returns f with the endpoint at which it happened, where it has none yet. The Fault
+// itself may be shared.
+func (f *Fault) At(endpoint string) *Fault {
+	if f.Endpoint != "" {
+		return f
+	}
+	at := *f
+	at.Endpoint = endpoint
+	return &at
+}
+
 // AsFault returns err as a Fault: the one it wraps, or an Internal one around it.
 func AsFault(err error) *Fault {
 	if f, ok := err.(*Fault); ok { //nolint:errorlint // as nearly always: looking further costs an allocation
